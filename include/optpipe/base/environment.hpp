@@ -1,0 +1,21 @@
+// The process's environment variables, read here and nowhere else.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace optpipe {
+
+// What the environment says of the launcher that started this process.
+struct LaunchEnvironment {
+  std::string launcher;              // "Open MPI", "PMI (MPICH, Intel MPI)", "Slurm srun", or "" if started alone
+  std::optional<int> size;           // processes in the job
+  std::optional<int> rank;           // of this process
+  std::optional<int> local_size;     // processes on this node
+};
+LaunchEnvironment launch_environment();
+
+std::optional<int> omp_num_threads();  // OMP_NUM_THREADS, if it holds a positive number
+std::string temporary_directory();     // TMPDIR, or /tmp
+
+}  // namespace optpipe

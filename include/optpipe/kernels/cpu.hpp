@@ -1,0 +1,71 @@
+// Operations on CPU cores: the oracle of every other backend, and the CPU executor's engine.
+//
+// Activations are fp32; weights stay in their own format and are widened on the way through the cache. Every
+// result element is computed by one fixed sequence of operations that depends on its own inputs alone: neither the
+// number of rows beside it, nor the number of threads, nor how weights are cut into segments changes a bit of it.
+// That is what makes tokens independent of placement.
+//
+// All functions run on the calling thread and up to `threads` - 1 others, and return when the result is there.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "optpipe/base/dtype.hpp"
+#include "optpipe/model/config.hpp"
+
+namespace optpipe::kernels {
+
+// A matrix [rows, columns], row-major, whose rows lie in up to a few pieces (parts on different tiers).
+struct MatrixPiece {
+  const std::byte* data = nullptr;  // [rows, columns]
+  std::int64_t rows = 0;
+};
+struct MatrixView {
+  DType dtype{};
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::span<const MatrixPiece> pieces;  // together `rows`, in order
+};
+// A vector in the weights' format; data == nullptr: absent (no bias, no affine norm).
+struct VectorView {
+  DType dtype{};
+  const std::byte* data = nullptr;
+};
+
+enum class Epilogue : std::uint8_t { none, relu, gelu, add };  // add: out += product, the residual connection
+
+// out[m, n] = epilogue(x[m, :] · weight[n, :] + bias[n]), x [m, k] with row stride `x_stride`, weight [n, k],
+// out [m, n] with row stride `out_stride` (strides in elements).
+void linear(const float* x, std::int64_t x_stride, std::int64_t m, const MatrixView& weight, VectorView bias,
+            Epilogue epilogue, float* out, std::int64_t out_stride, int threads);
+
+// out[m, :] = (x - mean) / sqrt(variance + 1e-5) · weight + bias over rows of h; out may be x.
+void layer_norm(const float* x, std::int64_t m, std::int64_t h, VectorView weight, VectorView bias, float* out,
+                int threads);
+
+// One sequence's (or some of its heads') attention: `rows` queries at positions context - rows .. context - 1, each
+// attending to all positions up to its own. Serves prefill (rows = context) and decode (rows = 1).
+struct AttentionTask {
+  const float* q = nullptr;  // [rows, heads · dim], row stride q_stride
+  const std::byte* k = nullptr;  // [context, heads · dim] in kv_dtype, row stride kv_stride
+  const std::byte* v = nullptr;
+  float* out = nullptr;      // [rows, heads · dim], row stride q_stride
+  std::int64_t rows = 0, context = 0, heads = 0;
+  std::int64_t q_stride = 0, kv_stride = 0;  // in elements
+};
+// softmax(q · kᵀ · dim^-0.5) · v for every task, softmax in fp32.
+void attention(std::span<const AttentionTask> tasks, std::int64_t head_dim, DType kv_dtype, int threads);
+
+// Widening and narrowing (round to nearest even) of contiguous elements.
+void to_float(const std::byte* from, DType type, float* out, std::int64_t count);
+void from_float(const float* from, std::byte* out, DType type, std::int64_t count);
+
+// Index of the largest of n values, the first one if several are equal; NaN never wins.
+std::int64_t argmax(const float* values, std::int64_t n);
+
+// "AVX3", "AVX2", ...: the vector target chosen at run time.
+const char* vector_target();
+
+}  // namespace optpipe::kernels
