@@ -15,7 +15,8 @@ void throw_errno(const std::string& call) {
 
 void contract_violated(const char* condition, const char* file, int line, const std::string& why) {
   throw ContractViolation(
-      fmt::format("internal error at {}:{}: {} ({}); please report this with the command line", file, line, why, condition));
+      fmt::format("internal error at {}:{}: {} ({}); please report this with the command line", file, line,
+                  why, condition));
 }
 
 }  // namespace optpipe

@@ -5,7 +5,8 @@
 namespace optpipe {
 
 void set_up_log(bool leader, Verbosity verbosity) {
-  auto logger = std::make_shared<spdlog::logger>("optpipe", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger =
+      std::make_shared<spdlog::logger>("optpipe", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   logger->set_pattern("optpipe: %^%l%$: %v");
   const auto chatty = verbosity == Verbosity::debug    ? spdlog::level::debug
                       : verbosity == Verbosity::normal ? spdlog::level::info

@@ -43,7 +43,8 @@ Bytes parse_bytes(std::string_view text) {
     const double bytes = number * unit.factor;
     if (bytes >= 0 && bytes < 0x1p63) return static_cast<Bytes>(std::llround(bytes));
   }
-  throw UsageError(fmt::format("'{}' is not a size: write a number and a unit, such as 16GiB or 800MB", text));
+  throw UsageError(
+      fmt::format("'{}' is not a size: write a number and a unit, such as 16GiB or 800MB", text));
 }
 
 std::string format_bytes(Bytes bytes) {

@@ -21,9 +21,10 @@ class ConfigFile {
   explicit ConfigFile(const std::filesystem::path& path) : path_(path) {
     std::ifstream file(path);
     if (!file)
-      throw InputError(fmt::format("cannot open {}: a checkpoint folder as the Hub ships it holds config.json; check "
-                                   "--model (and --path, if the weights lie elsewhere)",
-                                   path.string()));
+      throw InputError(
+          fmt::format("cannot open {}: a checkpoint folder as the Hub ships it holds config.json; check "
+                      "--model (and --path, if the weights lie elsewhere)",
+                      path.string()));
     json_ = Json::parse(file, nullptr, false);
     if (!json_.is_object()) fail("it is not a JSON object; fetch the file again");
   }
@@ -91,7 +92,8 @@ ModelConfig load_config(const std::filesystem::path& directory) {
   if (const auto type = file.text("model_type", "opt"); type != "opt")
     file.fail(fmt::format("model_type is \"{}\"; optpipe runs OPT models", type));
   ModelConfig c;
-  const auto directory_name = directory.filename().empty() ? directory.parent_path().filename() : directory.filename();
+  const auto directory_name =
+      directory.filename().empty() ? directory.parent_path().filename() : directory.filename();
   c.name = file.text("_name_or_path", directory_name.string());
   c.layers = file.size("num_hidden_layers", 12, 10'000);
   c.hidden = file.size("hidden_size", 768, 1 << 20);

@@ -58,8 +58,8 @@ std::vector<TensorSpec> head_tensors(const ModelConfig& c) {
   list.vector(c.final_norm && c.norm_affine, Role::output_norm_weight, "final_layer_norm.weight", c.hidden);
   list.vector(c.final_norm && c.norm_affine, Role::output_norm_bias, "final_layer_norm.bias", c.hidden);
   if (c.has_projection()) list.matrix(Role::project_out, "project_out.weight", c.embedding, c.hidden);
-  list.specs.push_back({Role::lm_head, c.tied_head ? "decoder.embed_tokens.weight" : "lm_head.weight", c.vocabulary,
-                        c.embedding, false});
+  list.specs.push_back({Role::lm_head, c.tied_head ? "decoder.embed_tokens.weight" : "lm_head.weight",
+                        c.vocabulary, c.embedding, false});
   return list.specs;
 }
 

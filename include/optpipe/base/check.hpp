@@ -13,13 +13,14 @@ struct ContractViolation : std::logic_error {
   using std::logic_error::logic_error;
 };
 
-[[noreturn]] void contract_violated(const char* condition, const char* file, int line, const std::string& why);
+[[noreturn]] void contract_violated(const char* condition, const char* file, int line,
+                                    const std::string& why);
 
 }  // namespace optpipe
 
 // OPTPIPE_CHECK(rows <= capacity, "batch of {} rows in a buffer for {}", rows, capacity)
-#define OPTPIPE_CHECK(condition, ...)                                                              \
-  do {                                                                                             \
-    if (!(condition)) [[unlikely]]                                                                 \
-      ::optpipe::contract_violated(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__));    \
+#define OPTPIPE_CHECK(condition, ...)                                                           \
+  do {                                                                                          \
+    if (!(condition)) [[unlikely]]                                                              \
+      ::optpipe::contract_violated(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

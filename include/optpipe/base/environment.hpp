@@ -8,10 +8,10 @@ namespace optpipe {
 
 // What the environment says of the launcher that started this process.
 struct LaunchEnvironment {
-  std::string launcher;              // "Open MPI", "PMI (MPICH, Intel MPI)", "Slurm srun", or "" if started alone
-  std::optional<int> size;           // processes in the job
-  std::optional<int> rank;           // of this process
-  std::optional<int> local_size;     // processes on this node
+  std::string launcher;     // "Open MPI", "PMI (MPICH, Intel MPI)", "Slurm srun", or "" if started alone
+  std::optional<int> size;  // processes in the job
+  std::optional<int> rank;  // of this process
+  std::optional<int> local_size;  // processes on this node
 };
 LaunchEnvironment launch_environment();
 

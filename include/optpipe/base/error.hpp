@@ -9,11 +9,11 @@ namespace optpipe {
 // Exit statuses of the program; scripts rely on the numbers.
 enum class ExitStatus : int {
   done = 0,
-  failure = 1,        // anything without a number of its own
-  usage = 2,          // unknown flag, contradictory options
-  does_not_fit = 3,   // memory or disk budget exceeded
-  bad_input = 4,      // checkpoint, tokenizer or prompt file
-  peer_failed = 5,    // another rank failed, or did not answer in time
+  failure = 1,       // anything without a number of its own
+  usage = 2,         // unknown flag, contradictory options
+  does_not_fit = 3,  // memory or disk budget exceeded
+  bad_input = 4,     // checkpoint, tokenizer or prompt file
+  peer_failed = 5,   // another rank failed, or did not answer in time
 };
 
 class Error : public std::runtime_error {

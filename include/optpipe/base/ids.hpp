@@ -29,5 +29,7 @@ using BufferId = Id<struct BufferTag>;          // position in a Program's buffe
 
 template <class Tag>
 struct std::hash<optpipe::Id<Tag>> {
-  std::size_t operator()(const optpipe::Id<Tag>& id) const noexcept { return std::hash<std::int32_t>{}(id.value); }
+  std::size_t operator()(const optpipe::Id<Tag>& id) const noexcept {
+    return std::hash<std::int32_t>{}(id.value);
+  }
 };

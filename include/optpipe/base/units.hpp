@@ -17,7 +17,8 @@ Bytes parse_bytes(std::string_view text);
 // "55.803 GiB", "252.0 MiB", "17 B".
 std::string format_bytes(Bytes bytes);
 
-// a·b and a+b; throw InputError naming `what` where the result leaves 64 bits. For sizes that come from files.
+// a·b and a+b; throw InputError naming `what` where the result leaves 64 bits. For sizes that come from
+// files.
 std::uint64_t checked_multiply(std::uint64_t a, std::uint64_t b, std::string_view what);
 std::uint64_t checked_add(std::uint64_t a, std::uint64_t b, std::string_view what);
 

@@ -1,0 +1,60 @@
+// Where keys and values lie: for each (micro-batch, GPU batch, layer) a block of segments.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "optpipe/base/dtype.hpp"
+#include "optpipe/base/ids.hpp"
+#include "optpipe/base/units.hpp"
+#include "optpipe/memory/round.hpp"
+
+namespace optpipe::memory {
+
+// Some consecutive heads of one sequence: keys [positions, heads · head_dim] at `offset` of the block on its
+// tier, then values of the same shape. Rows are contiguous, so a token step appends one row of each.
+struct KvSegment {
+  Tier tier{};
+  std::int32_t sequence = 0;  // in its GPU batch
+  std::int32_t first_head = 0;
+  std::int32_t heads = 0;
+  std::int64_t positions = 0;  // capacity
+  Bytes row_bytes = 0;         // heads · head_dim · element
+  Bytes offset = 0;
+
+  Bytes value_offset() const { return offset + static_cast<Bytes>(positions) * row_bytes; }
+  Bytes bytes() const { return 2 * static_cast<Bytes>(positions) * row_bytes; }
+};
+
+// One layer's keys and values of one GPU batch.
+struct KvBlock {
+  std::vector<KvSegment> segments;  // by sequence, then head
+  std::array<Bytes, 3> bytes{};     // of the block on each tier
+  std::array<Bytes, 3> base{};      // offset of the block in the tier's region
+
+  Bytes on(Tier tier) const { return bytes[static_cast<std::size_t>(tier)]; }
+  Bytes slot_bytes() const { return on(Tier::host) + on(Tier::disk); }  // host segments first, then disk's
+  Bytes base_on(Tier tier) const { return base[static_cast<std::size_t>(tier)]; }
+};
+
+struct KvLayout {
+  std::int64_t gpu_batches = 0;
+  std::int64_t layers = 0;
+  DType dtype{};
+  std::vector<KvBlock> blocks;   // [micro-batch][GPU batch][layer of the slice]
+  std::array<Bytes, 3> bytes{};  // of all blocks on each tier
+  Bytes slot_bytes = 0;          // the largest block's
+  Bytes stage_bytes = 0;         // the largest block's part on disk
+
+  const KvBlock& block(MicroBatchId m, GpuBatchId k, std::int64_t layer_in_slice) const {
+    return blocks[static_cast<std::size_t>((m.value * gpu_batches + k.value) * layers + layer_in_slice)];
+  }
+};
+
+// Splits by bytes over whole heads; what rounding takes from a share in one block it gives back in the next,
+// so that the shares hold over the slice.
+KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, std::int64_t head_dim,
+                    DType dtype, const TierShares& shares);
+
+}  // namespace optpipe::memory

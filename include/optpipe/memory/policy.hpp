@@ -1,0 +1,40 @@
+// The policy: what share of each class of data lives on which tier, and how prompts are grouped.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace optpipe::memory {
+
+enum class Tier : std::uint8_t { device, host, disk };
+inline constexpr std::array<Tier, 3> kTiers{Tier::device, Tier::host, Tier::disk};
+const char* name_of(Tier tier);
+
+// Percent of the bytes of one class on the device and on the host; the rest is on disk.
+struct TierShares {
+  double device = 100;
+  double host = 0;
+
+  double disk() const { return 100 - device - host; }
+  bool all_on_device() const { return device >= 100; }
+  bool any_on_disk() const { return disk() > 0; }
+};
+
+struct Policy {
+  TierShares weights, kv, hidden;
+  std::int64_t gpu_batch_size = 16;  // prompts computed at once
+  std::int64_t gpu_batches = 1;      // of these in a micro-batch; a loaded weight serves all of them
+  std::int64_t micro_batches = 0;    // in flight through the pipeline; 0: one per stage
+  bool overlap = true;               // transfers run beside computation
+
+  std::int64_t prompts_in_flight(int stages) const;
+  std::int64_t micro_batches_for(int stages) const { return micro_batches > 0 ? micro_batches : stages; }
+};
+
+// Reads the six numbers of --percent (weights on GPU, on CPU, KV on GPU, on CPU, activations on GPU, on CPU)
+// into `policy`. Throws UsageError where one is outside 0..100 or a pair exceeds 100.
+void set_percent(Policy& policy, std::span<const double> six);
+
+}  // namespace optpipe::memory

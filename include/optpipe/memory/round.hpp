@@ -1,0 +1,35 @@
+// Which prompts are in flight together: rounds of micro-batches of GPU batches of sequences.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "optpipe/memory/policy.hpp"
+
+namespace optpipe::memory {
+
+struct Sequence {
+  std::int64_t index = 0;          // of the prompt, in input order
+  std::int64_t prompt_tokens = 0;  // at least 1
+  std::int64_t new_tokens = 0;     // at most so many are generated; at least 1
+
+  // The last new token is never fed back, so its keys and values are never stored.
+  std::int64_t kv_positions() const { return prompt_tokens + new_tokens - 1; }
+};
+
+using GpuBatch = std::vector<Sequence>;  // may be empty where prompts do not fill the last round
+using MicroBatch = std::vector<GpuBatch>;
+
+struct Round {
+  std::vector<MicroBatch> micro_batches;
+
+  std::int64_t sequences() const;
+  std::int64_t token_steps() const;  // the largest new_tokens
+};
+
+// Cuts `sequences`, in their order, into rounds of at most the policy's prompts in flight. A round's prompts
+// are spread evenly over its micro-batches and GPU batches, so that a part-filled round keeps every stage
+// busy. Every round has the same number of micro-batches and GPU batches.
+std::vector<Round> make_rounds(const std::vector<Sequence>& sequences, const Policy& policy, int stages);
+
+}  // namespace optpipe::memory

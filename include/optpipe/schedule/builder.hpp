@@ -1,0 +1,47 @@
+// Builds the program of a stage: the block schedule (layer outer, GPU batch inner) over contiguous stages.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+
+#include "optpipe/model/slice.hpp"
+#include "optpipe/schedule/program.hpp"
+
+namespace optpipe::schedule {
+
+// Which part of a class of data must be brought to the device for use, and whether some of it comes from
+// disk.
+struct Offload {
+  bool any = false;
+  bool disk = false;
+};
+
+// Everything that the schedule of one stage depends on.
+struct StageParameters {
+  Rank rank{0};
+  int ranks = 1;
+  model::StageSlice slice;
+  std::int64_t token_steps = 1;
+  std::int64_t micro_batches = 1;
+  std::int64_t gpu_batches = 1;
+  Offload layer_weights, head_weights, kv, hidden;
+  int weight_slots = 2;  // layers whose streamed weights are on the device at once
+  int kv_slots = 3;      // GPU batches whose offloaded KV is on the device at once
+  int hidden_slots =
+      3;  // GPU batches whose hidden states are on the device at once, where they are offloaded
+
+  // Bytes of buffers, for the validator's account; what is not known may stay 0.
+  struct Sizes {
+    Bytes weight_slot = 0, weight_stage = 0;
+    Bytes hidden_work = 0, hidden_stage = 0;
+    std::array<Bytes, 3> hidden_home{};  // of one GPU batch
+    Bytes attention = 0;
+    Bytes kv_slot = 0, kv_stage = 0;
+    std::function<std::array<Bytes, 3>(MicroBatchId, GpuBatchId, std::int64_t layer_in_slice)> kv_block;
+  } sizes;
+};
+
+Program build_contiguous(const StageParameters& parameters);
+
+}  // namespace optpipe::schedule

@@ -1,0 +1,49 @@
+#include "optpipe/memory/policy.hpp"
+
+#include <fmt/format.h>
+
+#include "optpipe/base/error.hpp"
+
+namespace optpipe::memory {
+
+const char* name_of(Tier tier) {
+  switch (tier) {
+    case Tier::device:
+      return "device";
+    case Tier::host:
+      return "host";
+    case Tier::disk:
+      return "disk";
+  }
+  return "?";
+}
+
+std::int64_t Policy::prompts_in_flight(int stages) const {
+  return gpu_batch_size * gpu_batches * micro_batches_for(stages);
+}
+
+namespace {
+
+TierShares shares(const char* what, double device, double host) {
+  const bool in_range = device >= 0 && host >= 0 && device + host <= 100;
+  if (!in_range)
+    throw UsageError(
+        fmt::format("--percent gives {} {}% on the GPU and {}% on the CPU: each must lie in 0..100 and both "
+                    "together must not exceed 100 (the rest goes to disk)",
+                    what, device, host));
+  return {device, host};
+}
+
+}  // namespace
+
+void set_percent(Policy& policy, std::span<const double> six) {
+  if (six.size() != 6)
+    throw UsageError(fmt::format(
+        "--percent takes six numbers (weights, KV cache, activations: each on GPU, on CPU), not {}",
+        six.size()));
+  policy.weights = shares("weights", six[0], six[1]);
+  policy.kv = shares("the KV cache", six[2], six[3]);
+  policy.hidden = shares("activations", six[4], six[5]);
+}
+
+}  // namespace optpipe::memory

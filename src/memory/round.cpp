@@ -1,0 +1,56 @@
+#include "optpipe/memory/round.hpp"
+
+#include <algorithm>
+#include <span>
+
+namespace optpipe::memory {
+namespace {
+
+// Part `index` of `parts` nearly equal contiguous parts.
+std::span<const Sequence> part(std::span<const Sequence> all, std::int64_t index, std::int64_t parts) {
+  const auto size = static_cast<std::int64_t>(all.size());
+  const auto begin = size * index / parts, end = size * (index + 1) / parts;
+  return all.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+}
+
+template <class Visit>
+void for_each_sequence(const Round& round, Visit visit) {
+  for (const auto& micro_batch : round.micro_batches)
+    for (const auto& gpu_batch : micro_batch)
+      for (const auto& sequence : gpu_batch) visit(sequence);
+}
+
+}  // namespace
+
+std::int64_t Round::sequences() const {
+  std::int64_t count = 0;
+  for_each_sequence(*this, [&](const Sequence&) { ++count; });
+  return count;
+}
+
+std::int64_t Round::token_steps() const {
+  std::int64_t steps = 0;
+  for_each_sequence(*this, [&](const Sequence& sequence) { steps = std::max(steps, sequence.new_tokens); });
+  return steps;
+}
+
+std::vector<Round> make_rounds(const std::vector<Sequence>& sequences, const Policy& policy, int stages) {
+  const auto micro_batches = policy.micro_batches_for(stages);
+  const auto capacity = static_cast<std::size_t>(policy.prompts_in_flight(stages));
+  std::vector<Round> rounds;
+  for (std::size_t begin = 0; begin < sequences.size(); begin += capacity) {
+    const auto all = std::span(sequences).subspan(begin, std::min(capacity, sequences.size() - begin));
+    Round& round = rounds.emplace_back();
+    for (std::int64_t m = 0; m < micro_batches; ++m) {
+      const auto of_micro_batch = part(all, m, micro_batches);
+      MicroBatch& micro_batch = round.micro_batches.emplace_back();
+      for (std::int64_t k = 0; k < policy.gpu_batches; ++k) {
+        const auto of_gpu_batch = part(of_micro_batch, k, policy.gpu_batches);
+        micro_batch.emplace_back(of_gpu_batch.begin(), of_gpu_batch.end());
+      }
+    }
+  }
+  return rounds;
+}
+
+}  // namespace optpipe::memory

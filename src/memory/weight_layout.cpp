@@ -1,0 +1,54 @@
+#include "optpipe/memory/weight_layout.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "optpipe/memory/arena.hpp"
+
+namespace optpipe::memory {
+namespace {
+
+// Rows of the tensor that begins at byte `begin` of the group and that lie before the boundary at byte
+// `boundary`.
+std::int64_t rows_before(double boundary, double begin, double row_bytes, std::int64_t rows) {
+  const double wanted = std::round((boundary - begin) / row_bytes);
+  return static_cast<std::int64_t>(std::clamp(wanted, 0.0, static_cast<double>(rows)));
+}
+
+}  // namespace
+
+const TensorPlacement* GroupLayout::find(model::Role role) const {
+  const auto found =
+      std::ranges::find_if(tensors, [&](const auto& tensor) { return tensor.spec.role == role; });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dtype,
+                          const TierShares& shares) {
+  GroupLayout layout;
+  layout.dtype = dtype;
+  const auto element = static_cast<double>(size_of(dtype));
+  double total = 0;
+  for (const auto& spec : specs) total += static_cast<double>(spec.rows * spec.columns) * element;
+  const std::array boundaries{total * shares.device / 100, total * (shares.device + shares.host) / 100,
+                              total * 2};  // the last: beyond every row
+  double begin = 0;
+  for (const auto& spec : specs) {
+    TensorPlacement placement{spec, {}};
+    const double row_bytes = static_cast<double>(spec.columns) * element;
+    std::int64_t first = 0;
+    for (const Tier tier : kTiers) {
+      const auto end = rows_before(boundaries[static_cast<std::size_t>(tier)], begin, row_bytes, spec.rows);
+      if (end <= first) continue;
+      const Bytes size = static_cast<Bytes>(end - first) * static_cast<Bytes>(spec.columns) * size_of(dtype);
+      placement.pieces.push_back({tier, first, end - first, layout.on(tier)});
+      layout.on(tier) += aligned(size);
+      first = end;
+    }
+    begin += static_cast<double>(spec.rows) * row_bytes;
+    layout.tensors.push_back(std::move(placement));
+  }
+  return layout;
+}
+
+}  // namespace optpipe::memory

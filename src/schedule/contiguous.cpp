@@ -1,0 +1,315 @@
+// The block schedule over contiguous stages: for every token step and micro-batch, layer after layer, and in
+// each layer one GPU batch after another, so that a loaded layer serves all of them.
+
+#include <algorithm>
+#include <map>
+
+#include "optpipe/base/check.hpp"
+#include "optpipe/schedule/builder.hpp"
+#include "schedule/dependencies.hpp"
+#include "schedule/weight_ring.hpp"
+
+namespace optpipe::schedule {
+namespace {
+
+using memory::Tier;
+
+std::vector<Visit> list_visits(const StageParameters& p) {
+  std::vector<Visit> visits;
+  for (std::int64_t t = 0; t < p.token_steps; ++t) {
+    for (std::int64_t m = 0; m < p.micro_batches; ++m) {
+      for (std::int64_t l = 0; l < p.slice.layers; ++l)
+        visits.push_back({TokenStep(t), MicroBatchId(m), LayerId(p.slice.first.value + l), l == 0,
+                          l + 1 == p.slice.layers, false, p.layer_weights.any});
+      if (p.slice.head)
+        visits.push_back(
+            {TokenStep(t), MicroBatchId(m), p.slice.end(), false, false, true, p.head_weights.any});
+    }
+  }
+  return visits;
+}
+
+// Hands out the indices of a ring of buffers in turn.
+class Ring {
+ public:
+  explicit Ring(int size) : size_(size) {}
+  std::int32_t next() { return next_ = (next_ + 1) % size_; }
+  std::int32_t newest() const { return next_; }
+
+ private:
+  std::int32_t size_;
+  std::int32_t next_ = -1;
+};
+
+class ContiguousBuilder {
+ public:
+  explicit ContiguousBuilder(const StageParameters& parameters)
+      : p_(parameters), visits_(list_visits(parameters)), weights_(visits_, parameters.weight_slots) {
+    program_.rank = p_.rank;
+    program_.ranks = p_.ranks;
+    program_.weight_parts = static_cast<std::int32_t>(p_.gpu_batches);
+    work_of_.assign(static_cast<std::size_t>(p_.gpu_batches), -1);
+  }
+
+  Program build() && {
+    for (std::size_t v = 0; v < visits_.size(); ++v) emit_visit(v);
+    if (p_.slice.embedding) {
+      for (std::int64_t m = 0; m < p_.micro_batches; ++m)
+        for (std::int64_t k = 0; k < p_.gpu_batches; ++k)
+          emit_accept({TokenStep(p_.token_steps - 1), MicroBatchId(m), {}}, GpuBatchId(k));
+    }
+    DependencyTracker tracker(program_.buffers.size());
+    for (std::size_t i = 0; i < program_.steps.size(); ++i)
+      tracker.order(program_.steps[i], StepId(static_cast<std::int64_t>(i)));
+    return std::move(program_);
+  }
+
+ private:
+  bool single() const { return p_.ranks == 1; }
+  bool keeps_hidden() const { return !p_.hidden.any; }
+
+  // ---- buffers, made when first named
+  BufferId buffer(BufferKind kind, std::int64_t index, Tier tier, Bytes bytes) {
+    const auto [entry, is_new] =
+        ids_.try_emplace({kind, index}, BufferId(static_cast<std::int64_t>(program_.buffers.size())));
+    if (is_new) program_.buffers.push_back({kind, static_cast<std::int32_t>(index), tier, bytes});
+    return entry->second;
+  }
+  BufferId weight_slot(std::int32_t slot) {
+    return buffer(BufferKind::weight_slot, slot, Tier::device, p_.sizes.weight_slot);
+  }
+  BufferId hidden_work(GpuBatchId k) {
+    return buffer(BufferKind::hidden_work, work_of_[index(k)], Tier::device, p_.sizes.hidden_work);
+  }
+  BufferId hidden_home(GpuBatchId k) {
+    return buffer(BufferKind::hidden_home, k.value, Tier::host,
+                  p_.sizes.hidden_home[0] + p_.sizes.hidden_home[1]);
+  }
+  BufferId hidden_disk(GpuBatchId k) {
+    return buffer(BufferKind::hidden_disk, k.value, Tier::disk, p_.sizes.hidden_home[2]);
+  }
+  BufferId stage(BufferKind kind, std::int32_t slot, Bytes bytes) {
+    return buffer(kind, slot, Tier::host, bytes);
+  }
+  BufferId attention() { return buffer(BufferKind::attention, 0, Tier::device, p_.sizes.attention); }
+  BufferId batch(TokenStep t, MicroBatchId m, GpuBatchId k) {
+    return buffer(BufferKind::batch, batch_index(m, k) * 2 + t.value % 2, Tier::host, 0);
+  }
+  BufferId tokens(MicroBatchId m, GpuBatchId k) {
+    return buffer(BufferKind::tokens, batch_index(m, k), Tier::host, 0);
+  }
+  BufferId kv_block(const Visit& visit, GpuBatchId k, Tier tier) {
+    constexpr std::array kinds{BufferKind::kv_device, BufferKind::kv_host, BufferKind::kv_disk};
+    const std::int64_t layer = visit.layer.value - p_.slice.first.value;
+    const std::int64_t block = batch_index(visit.micro_batch, k) * p_.slice.layers + layer;
+    const auto bytes =
+        p_.sizes.kv_block ? p_.sizes.kv_block(visit.micro_batch, k, layer) : std::array<Bytes, 3>{};
+    return buffer(kinds[static_cast<std::size_t>(tier)], block, tier, bytes[static_cast<std::size_t>(tier)]);
+  }
+  BufferId kv_slot() {
+    return buffer(BufferKind::kv_slot, kv_ring_.newest(), Tier::device, p_.sizes.kv_slot);
+  }
+
+  static std::size_t index(GpuBatchId k) { return static_cast<std::size_t>(k.value); }
+  std::int64_t batch_index(MicroBatchId m, GpuBatchId k) const { return m.value * p_.gpu_batches + k.value; }
+
+  // ---- steps
+  struct Uses {
+    std::vector<BufferId> reads, writes;
+  };
+  void emit(StepKind kind, const Visit& visit, LayerId layer, GpuBatchId k, const Uses& uses, int part = 0) {
+    Step step;
+    step.kind = kind;
+    step.queue = queue_of(kind);
+    step.part = static_cast<std::int16_t>(part);
+    step.token_step = visit.token_step;
+    step.micro_batch = visit.micro_batch;
+    step.layer = layer;
+    step.gpu_batch = k;
+    OPTPIPE_CHECK(uses.reads.size() + uses.writes.size() <= Step::kMaxAccesses,
+                  "step {} uses too many buffers", name_of(kind));
+    for (const BufferId id : uses.reads) step.access_list[step.access_count++] = {id, false};
+    for (const BufferId id : uses.writes) step.access_list[step.access_count++] = {id, true};
+    program_.steps.push_back(step);
+  }
+
+  void emit_visit(std::size_t v) {
+    const Visit& visit = visits_[v];
+    std::vector<WeightLoad> spread;  // over this visit's batches
+    for (const WeightLoad& load : weights_.issued_during(v)) {
+      emit_weight_read(load);
+      const bool last = &load == &weights_.issued_during(v).back();
+      if (load.visit == v || !last)
+        emit_weight_parts(load, 0, program_.weight_parts);
+      else
+        spread.push_back(load);
+    }
+    for (std::int64_t b = 0; b < p_.gpu_batches; ++b) {
+      const GpuBatchId k(b);
+      for (const WeightLoad& load : spread)
+        emit_weight_parts(load, static_cast<int>(b), static_cast<int>(b) + 1);
+      if (visit.head)
+        emit_head(visit, v, k);
+      else
+        emit_layer(visit, v, k);
+    }
+  }
+
+  void emit_weight_read(const WeightLoad& load) {
+    const Visit& target = visits_[load.visit];
+    if (!(target.head ? p_.head_weights : p_.layer_weights).disk) return;
+    emit(StepKind::read_weights, target, target.layer, {},
+         {{}, {stage(BufferKind::weight_stage, weight_stages_.next(), p_.sizes.weight_stage)}});
+  }
+
+  void emit_weight_parts(const WeightLoad& load, int begin, int end) {
+    const Visit& target = visits_[load.visit];
+    for (int part = begin; part < end; ++part) {
+      Uses uses{{}, {weight_slot(load.slot)}};
+      if ((target.head ? p_.head_weights : p_.layer_weights).disk)
+        uses.reads = {stage(BufferKind::weight_stage, weight_stages_.newest(), p_.sizes.weight_stage)};
+      emit(StepKind::load_weights, target, target.layer, {}, uses, part);
+    }
+  }
+
+  std::vector<BufferId> with_weights(std::size_t v, std::vector<BufferId> reads) {
+    if (weights_.slot_of(v) >= 0) reads.push_back(weight_slot(weights_.slot_of(v)));
+    return reads;
+  }
+
+  void emit_layer(const Visit& visit, std::size_t v, GpuBatchId k) {
+    if (visit.first)
+      emit_input(visit, k);
+    else if (!keeps_hidden())
+      emit_load_hidden(visit, k);
+    if (p_.kv.any) emit_load_kv(visit, k);
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+
+    Uses project{with_weights(v, {rows, hidden_work(k)}), {attention(), kv_block(visit, k, Tier::device)}};
+    if (p_.kv.any) project.writes.push_back(kv_slot());
+    emit(StepKind::project_qkv, visit, visit.layer, k, project);
+
+    Uses attend{{rows, kv_block(visit, k, Tier::device)}, {attention()}};
+    if (p_.kv.any) attend.reads.push_back(kv_slot());
+    emit(StepKind::attend, visit, visit.layer, k, attend);
+
+    emit(StepKind::feed_forward, visit, visit.layer, k,
+         {with_weights(v, {rows, attention()}), {hidden_work(k)}});
+    if (p_.kv.any) emit_store_kv(visit, k);
+    if (visit.last && !p_.slice.head) {
+      emit(StepKind::send_hidden, visit, visit.layer, k, {{rows, hidden_work(k)}, {}});
+    } else if (!keeps_hidden()) {
+      emit_store_hidden(visit, k);
+    }
+  }
+
+  // The work buffer for the hidden states that enter the stage now.
+  void claim_work(const Visit& visit, GpuBatchId k) {
+    if (!keeps_hidden()) {
+      work_of_[index(k)] = hidden_ring_.next();
+      return;
+    }
+    // Two sets, so that one micro-batch arrives while another is computed; one where there is only one
+    // micro-batch.
+    const std::int64_t sets = p_.ranks == 1 && p_.micro_batches == 1 ? 1 : 2;
+    const std::int64_t turn = visit.token_step.value * p_.micro_batches + visit.micro_batch.value;
+    work_of_[index(k)] = static_cast<std::int32_t>(turn % sets * p_.gpu_batches + k.value);
+  }
+
+  void emit_input(const Visit& visit, GpuBatchId k) {
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    if (!p_.slice.embedding) {
+      claim_work(visit, k);
+      emit(StepKind::recv_hidden, visit, visit.layer, k, {{}, {hidden_work(k), rows}});
+      return;
+    }
+    if (visit.token_step.value > 0)
+      emit_accept({TokenStep(visit.token_step.value - 1), visit.micro_batch, visit.layer}, k);
+    claim_work(visit, k);
+    emit(StepKind::embed, visit, {}, k, {{rows, tokens(visit.micro_batch, k)}, {hidden_work(k)}});
+  }
+
+  void emit_accept(const Visit& visit, GpuBatchId k) {
+    if (!single()) emit(StepKind::recv_tokens, visit, {}, k, {{}, {tokens(visit.micro_batch, k)}});
+    const BufferId before = batch(visit.token_step, visit.micro_batch, k);
+    const BufferId after = batch(TokenStep(visit.token_step.value + 1), visit.micro_batch, k);
+    emit(StepKind::accept, visit, {}, k, {{tokens(visit.micro_batch, k), before}, {after}});
+  }
+
+  void emit_load_hidden(const Visit& visit, GpuBatchId k) {
+    work_of_[index(k)] = hidden_ring_.next();
+    Uses load{{batch(visit.token_step, visit.micro_batch, k), hidden_home(k)}, {hidden_work(k)}};
+    if (p_.hidden.disk) {
+      const BufferId from_disk =
+          stage(BufferKind::hidden_stage, hidden_stages_.next(), p_.sizes.hidden_stage);
+      emit(StepKind::read_hidden, visit, visit.layer, k,
+           {{batch(visit.token_step, visit.micro_batch, k), hidden_disk(k)}, {from_disk}});
+      load.reads.push_back(from_disk);
+    }
+    emit(StepKind::load_hidden, visit, visit.layer, k, load);
+  }
+
+  void emit_store_hidden(const Visit& visit, GpuBatchId k) {
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    Uses store{{rows, hidden_work(k)}, {hidden_home(k)}};
+    if (!p_.hidden.disk) {
+      emit(StepKind::store_hidden, visit, visit.layer, k, store);
+      return;
+    }
+    const BufferId to_disk =
+        stage(BufferKind::hidden_write_stage, hidden_write_stages_.next(), p_.sizes.hidden_stage);
+    store.writes.push_back(to_disk);
+    emit(StepKind::store_hidden, visit, visit.layer, k, store);
+    emit(StepKind::write_hidden, visit, visit.layer, k, {{rows, to_disk}, {hidden_disk(k)}});
+  }
+
+  void emit_load_kv(const Visit& visit, GpuBatchId k) {
+    kv_ring_.next();
+    if (visit.token_step.value == 0) return;  // nothing is stored yet; the slot takes the prompt's rows
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    Uses load{{rows, kv_block(visit, k, Tier::host)}, {kv_slot()}};
+    if (p_.kv.disk) {
+      const BufferId from_disk = stage(BufferKind::kv_stage, kv_stages_.next(), p_.sizes.kv_stage);
+      emit(StepKind::read_kv, visit, visit.layer, k, {{rows, kv_block(visit, k, Tier::disk)}, {from_disk}});
+      load.reads.push_back(from_disk);
+    }
+    emit(StepKind::load_kv, visit, visit.layer, k, load);
+  }
+
+  void emit_store_kv(const Visit& visit, GpuBatchId k) {
+    if (visit.token_step.value + 1 == p_.token_steps) return;  // never read again
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    Uses store{{rows, kv_slot()}, {kv_block(visit, k, Tier::host)}};
+    if (!p_.kv.disk) {
+      emit(StepKind::store_kv, visit, visit.layer, k, store);
+      return;
+    }
+    const BufferId to_disk = stage(BufferKind::kv_write_stage, kv_write_stages_.next(), p_.sizes.kv_stage);
+    store.writes.push_back(to_disk);
+    emit(StepKind::store_kv, visit, visit.layer, k, store);
+    emit(StepKind::write_kv, visit, visit.layer, k, {{rows, to_disk}, {kv_block(visit, k, Tier::disk)}});
+  }
+
+  void emit_head(const Visit& visit, std::size_t v, GpuBatchId k) {
+    if (!keeps_hidden()) emit_load_hidden(visit, k);
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    const BufferId chosen = tokens(visit.micro_batch, k);
+    emit(StepKind::sample, visit, visit.layer, k, {with_weights(v, {rows, hidden_work(k)}), {chosen}});
+    if (!single()) emit(StepKind::send_tokens, visit, visit.layer, k, {{rows, chosen}, {}});
+  }
+
+  const StageParameters& p_;
+  std::vector<Visit> visits_;
+  WeightRing weights_;
+  Program program_;
+  std::map<std::pair<BufferKind, std::int64_t>, BufferId> ids_;
+  std::vector<std::int32_t> work_of_;  // [GPU batch] → index of its work buffer now
+  Ring weight_stages_{2}, kv_ring_{p_.kv_slots}, kv_stages_{2}, kv_write_stages_{2};
+  Ring hidden_ring_{p_.hidden_slots}, hidden_stages_{2}, hidden_write_stages_{2};
+};
+
+}  // namespace
+
+Program build_contiguous(const StageParameters& parameters) { return ContiguousBuilder(parameters).build(); }
+
+}  // namespace optpipe::schedule

@@ -1,0 +1,42 @@
+// Programs for tests: all ranks of a small pipeline.
+#pragma once
+
+#include <vector>
+
+#include "optpipe/model/slice.hpp"
+#include "optpipe/schedule/builder.hpp"
+
+namespace optpipe::schedule {
+
+struct Shape {
+  int ranks = 1;
+  std::int64_t layers = 6, token_steps = 3, micro_batches = 1, gpu_batches = 1;
+  Offload layer_weights{}, head_weights{}, kv{}, hidden{};
+  int weight_slots = 2;
+};
+
+inline std::vector<Program> build_all(const Shape& shape) {
+  auto config = model::config_of_size("opt-125m");
+  config.layers = shape.layers;
+  std::vector<Program> programs;
+  for (const auto& slice : model::balance_stages(config, shape.ranks)) {
+    StageParameters p;
+    p.rank = Rank(static_cast<int>(programs.size()));
+    p.ranks = shape.ranks;
+    p.slice = slice;
+    p.token_steps = shape.token_steps;
+    p.micro_batches = shape.micro_batches;
+    p.gpu_batches = shape.gpu_batches;
+    p.layer_weights = shape.layer_weights;
+    p.head_weights = shape.head_weights;
+    p.kv = shape.kv;
+    p.hidden = shape.hidden;
+    p.weight_slots = shape.weight_slots;
+    programs.push_back(build_contiguous(p));
+  }
+  return programs;
+}
+
+inline constexpr Offload kResident{false, false}, kHost{true, false}, kDisk{true, true};
+
+}  // namespace optpipe::schedule
