@@ -1,0 +1,68 @@
+// A stage at work: one rank's slice of the model, its memory, and the interpreter that runs its programs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "optpipe/comm/transport.hpp"
+#include "optpipe/kernels/sampling.hpp"
+#include "optpipe/memory/round.hpp"
+#include "optpipe/model/checkpoint/checkpoint.hpp"
+#include "optpipe/model/slice.hpp"
+#include "optpipe/schedule/program.hpp"
+
+namespace optpipe::executor {
+
+struct StageOptions {
+  memory::Policy policy;
+  kernels::SamplingOptions sampling;
+  std::filesystem::path offload_directory;
+  int threads = 1;  // for computation; transfers have their own
+};
+
+// On the first stage: where new tokens go, and who decides when a sequence is over.
+class TokenSink {
+ public:
+  virtual ~TokenSink() = default;
+  virtual std::span<const std::int32_t> prompt(std::int64_t sequence) const = 0;
+  // Takes the next token of the prompt with this index; returns whether the sequence goes on.
+  virtual bool accept(std::int64_t sequence, std::int32_t token) = 0;
+};
+
+struct RunStatistics {
+  double prefill_s = 0;  // until the first stage has every sequence's first token
+  double total_s = 0;
+  std::array<double, schedule::kQueues> busy_s{};  // time that each queue spent in steps
+};
+
+// Bytes of each class of data on each tier (device, host, disk), as planned and then taken.
+struct MemoryUse {
+  std::array<Bytes, 3> weights{}, kv{}, hidden{}, workspace{};
+};
+
+class Stage {
+ public:
+  virtual ~Stage() = default;
+
+  // Runs one round from prefill to its last token step. `sink` is needed on the first stage only.
+  virtual RunStatistics run(const memory::Round& round, TokenSink* sink) = 0;
+  virtual MemoryUse memory_use() const = 0;
+};
+
+// Called once, from the thread where it happened, when a step fails; other threads may still be waiting for
+// peers, so it should make those waits end (Transport::abort).
+using FailureHandler = std::function<void(std::exception_ptr)>;
+
+// Takes all memory that any of `rounds` will need, and reads the slice's weights into it.
+std::unique_ptr<Stage> make_cpu_stage(const model::ModelConfig& config, const model::StageSlice& slice,
+                                      const model::Checkpoint& checkpoint,
+                                      const std::vector<memory::Round>& rounds, const StageOptions& options,
+                                      comm::Transport& transport, FailureHandler on_failure);
+
+}  // namespace optpipe::executor

@@ -1,0 +1,57 @@
+// All options of the program, defined once; everything behind them takes plain structs.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "optpipe/base/log.hpp"
+#include "optpipe/kernels/sampling.hpp"
+#include "optpipe/memory/policy.hpp"
+
+namespace optpipe::cli {
+
+struct ModelOptions {
+  std::string model;  // checkpoint folder, or a size's name with dummy weights
+  std::string path;   // weights, where they lie elsewhere; DUMMY
+  std::uint64_t dummy_seed = 0;
+};
+
+struct RunOptions {
+  memory::Policy policy;
+  std::vector<double> percent{100, 0, 100, 0, 100, 0};
+  std::vector<std::int64_t> stage_layers;  // empty: balanced
+  std::string offload_directory;
+  std::string device = "cpu";
+  int threads = 0;  // 0: the cores of this node over its ranks
+  double comm_timeout_s = 600;
+};
+
+struct GenerateOptions {
+  ModelOptions model;
+  RunOptions run;
+  kernels::SamplingOptions sampling;
+  std::vector<std::string> prompts;
+  std::string input, output, json;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  std::int64_t max_new_tokens = 32;
+};
+
+struct Options {
+  Verbosity verbosity = Verbosity::normal;
+  std::optional<GenerateOptions> generate;
+};
+
+// Parses the command line. Throws UsageError for what is wrong in it; `printed` is set where the user asked
+// for --help or
+// --version, whose text it is.
+struct Parsed {
+  Options options;
+  std::optional<std::string> printed;
+};
+Parsed parse_command_line(int argc, const char* const* argv);
+
+}  // namespace optpipe::cli

@@ -1,0 +1,42 @@
+#include "cli/progress.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "optpipe/base/log.hpp"
+
+namespace optpipe::cli {
+
+Progress::Progress(std::int64_t most_tokens, bool enabled)
+    : most_tokens_(most_tokens), enabled_(enabled), terminal_(isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() { clear_line(); }
+
+void Progress::show(std::int64_t new_tokens) {
+  using namespace std::chrono_literals;
+  const auto now = Clock::now();
+  if (!enabled_ || now - last_ < (terminal_ ? Clock::duration(200ms) : Clock::duration(60s))) return;
+  last_ = now;
+  const double seconds = std::chrono::duration<double>(now - begin_).count();
+  const double rate = static_cast<double>(new_tokens) / seconds;
+  const std::chrono::seconds left(
+      static_cast<std::int64_t>(static_cast<double>(most_tokens_ - new_tokens) / rate));
+  const auto line = fmt::format("{} of {} tokens, {:.1f} token/s, at most {:%H:%M:%S} left", new_tokens,
+                                most_tokens_, rate, left);
+  if (!terminal_) {
+    log::info("{}", line);
+    return;
+  }
+  fmt::print(stderr, "\r\x1b[K{}", line);
+  std::fflush(stderr);
+  line_shown_ = true;
+}
+
+void Progress::clear_line() {
+  if (line_shown_) fmt::print(stderr, "\r\x1b[K");
+}
+
+}  // namespace optpipe::cli

@@ -1,0 +1,29 @@
+// How far a long run has come: a line that renews itself on a terminal, a line a minute in a log.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace optpipe::cli {
+
+class Progress {
+ public:
+  // `most_tokens`: new tokens if no prompt ends early.
+  Progress(std::int64_t most_tokens, bool enabled);
+  ~Progress();
+  void show(std::int64_t new_tokens);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void clear_line();
+
+  std::int64_t most_tokens_;
+  bool enabled_;
+  bool terminal_;
+  bool line_shown_ = false;
+  Clock::time_point begin_ = Clock::now();
+  Clock::time_point last_ = begin_;
+};
+
+}  // namespace optpipe::cli

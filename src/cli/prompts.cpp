@@ -1,0 +1,85 @@
+#include "cli/prompts.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "optpipe/base/error.hpp"
+
+namespace optpipe::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+[[noreturn]] void refuse(const std::string& origin, const std::string& why) {
+  throw InputError(
+      fmt::format(R"({}: {}; a line is {{"id": ..., "prompt": "text"}} or {{"id": ..., "tokens": [2, 100]}})",
+                  origin, why));
+}
+
+std::vector<std::int32_t> read_tokens(const Json& list, const std::string& origin) {
+  if (!list.is_array() || list.empty())
+    refuse(origin, "\"tokens\" should be a list of at least one token id");
+  std::vector<std::int32_t> tokens;
+  for (const Json& item : list) {
+    if (!item.is_number_integer() || item < 0 || item > std::numeric_limits<std::int32_t>::max())
+      refuse(origin, "\"tokens\" should hold token ids (whole numbers from 0)");
+    tokens.push_back(item.get<std::int32_t>());
+  }
+  return tokens;
+}
+
+Prompt read_prompt(const std::string& line, const std::string& origin, std::size_t position) {
+  const Json json = Json::parse(line, nullptr, false);
+  if (json.is_discarded()) refuse(origin, "this is not JSON");
+  if (!json.is_object()) refuse(origin, "this is not a JSON object");
+  const bool has_text = json.contains("prompt"), has_tokens = json.contains("tokens");
+  if (has_text == has_tokens)
+    refuse(origin,
+           has_text ? "it has both \"prompt\" and \"tokens\"" : "it has neither \"prompt\" nor \"tokens\"");
+  Prompt prompt{json.value("id", Json(position)), origin, {}, {}, {}};
+  if (has_tokens) {
+    prompt.tokens = read_tokens(json["tokens"], origin);
+  } else {
+    if (!json["prompt"].is_string()) refuse(origin, "\"prompt\" should be a string");
+    prompt.text = json["prompt"].get<std::string>();
+  }
+  if (const auto limit = json.find("max_new_tokens"); limit != json.end()) {
+    if (!limit->is_number_integer() || *limit < 1)
+      refuse(origin, "\"max_new_tokens\" should be a whole number from 1");
+    prompt.max_new_tokens = limit->get<std::int64_t>();
+  }
+  return prompt;
+}
+
+}  // namespace
+
+std::vector<Prompt> read_prompts(std::istream& lines, const std::string& name) {
+  std::vector<Prompt> prompts;
+  std::size_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    prompts.push_back(read_prompt(line, fmt::format("{}:{}", name, number), prompts.size()));
+  }
+  if (lines.bad()) throw InputError(fmt::format("{} cannot be read to its end", name));
+  return prompts;
+}
+
+std::vector<Prompt> prompts_from_texts(const std::vector<std::string>& texts) {
+  std::vector<Prompt> prompts;
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    prompts.push_back({Json(i), fmt::format("--prompt {}", i + 1), texts[i], {}, {}});
+  return prompts;
+}
+
+std::string to_line(const Prompt& prompt, const Completion& completion) {
+  nlohmann::ordered_json json;
+  json["id"] = prompt.id;
+  json["text"] = completion.text ? nlohmann::ordered_json(*completion.text) : nlohmann::ordered_json(nullptr);
+  json["tokens"] = completion.tokens;
+  json["finish_reason"] = completion.stopped ? "stop" : "length";
+  return json.dump();
+}
+
+}  // namespace optpipe::cli

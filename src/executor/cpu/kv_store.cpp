@@ -1,0 +1,136 @@
+#include "executor/cpu/kv_store.hpp"
+
+#include <cstring>
+
+namespace optpipe::executor {
+
+using memory::aligned;
+using memory::KvSegment;
+using memory::Tier;
+
+KvStore::KvStore(const KvPlan& plan, memory::DiskFile& disk, int threads)
+    : disk_(disk),
+      device_("the KV cache on the device",
+              plan.bytes[0] + static_cast<Bytes>(plan.slots) * aligned(plan.slot_bytes), threads),
+      host_("the KV cache on the host",
+            plan.bytes[1] + static_cast<Bytes>(plan.stages + plan.write_stages) * aligned(plan.stage_bytes),
+            threads) {
+  device_home_ = device_.take(plan.bytes[0]);
+  host_home_ = host_.take(plan.bytes[1]);
+  disk_home_ = disk.take(plan.bytes[2]);
+  for (int i = 0; i < plan.slots; ++i) slots_.push_back(device_.take(plan.slot_bytes));
+  for (int i = 0; i < plan.stages; ++i) stages_.push_back(host_.take(plan.stage_bytes));
+  for (int i = 0; i < plan.write_stages; ++i) write_stages_.push_back(host_.take(plan.stage_bytes));
+}
+
+void KvStore::begin(memory::KvLayout layout) { layout_ = std::move(layout); }
+
+namespace {
+
+// Calls visit(segment, span) for each segment on `tier` of a sequence that has rows.
+template <class Visit>
+void for_each_segment(const memory::KvBlock& block, const BatchRows& rows, Visit visit) {
+  auto span = rows.spans.begin();
+  for (const KvSegment& segment : block.segments) {
+    while (span != rows.spans.end() && span->sequence < segment.sequence) ++span;
+    if (span == rows.spans.end()) return;
+    if (span->sequence == segment.sequence) visit(segment, *span);
+  }
+}
+
+// Calls copy(offset, bytes) for keys and for values of positions [first, first + count) of a segment.
+template <class Copy>
+void for_both(const KvSegment& segment, std::int64_t first, std::int64_t count, Copy copy) {
+  if (count == 0) return;
+  const Bytes skip = static_cast<Bytes>(first) * segment.row_bytes,
+              bytes = static_cast<Bytes>(count) * segment.row_bytes;
+  copy(segment.offset + skip, bytes);
+  copy(segment.value_offset() + skip, bytes);
+}
+
+std::byte* at(std::span<std::byte> memory, Bytes offset) { return memory.data() + offset; }
+
+}  // namespace
+
+std::byte* KvStore::on_device(const Place& place, const KvSegment& segment) const {
+  if (segment.tier == Tier::device)
+    return at(device_home_, place.block->base_on(Tier::device)) + segment.offset;
+  const Bytes before = segment.tier == Tier::disk ? place.block->on(Tier::host) : 0;
+  return at(slots_[static_cast<std::size_t>(place.slot)], before) + segment.offset;
+}
+
+void KvStore::read(const Place& place, const BatchRows& rows, std::int32_t stage) {
+  const auto to = stages_[static_cast<std::size_t>(stage)];
+  for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
+    if (segment.tier != Tier::disk) return;
+    for_both(segment, 0, span.position, [&](Bytes offset, Bytes bytes) {
+      disk_.read(disk_home_ + place.block->base_on(Tier::disk) + offset, to.subspan(offset, bytes));
+    });
+  });
+}
+
+void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage) {
+  for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
+    if (segment.tier == Tier::device) return;
+    const std::byte* from = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
+                                                       : stages_[static_cast<std::size_t>(stage)].data();
+    std::byte* to = on_device(place, segment) - segment.offset;
+    for_both(segment, 0, span.position,
+             [&](Bytes offset, Bytes bytes) { std::memcpy(to + offset, from + offset, bytes); });
+  });
+}
+
+void KvStore::store(const Place& place, const BatchRows& rows, std::int32_t stage) {
+  for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
+    if (segment.tier == Tier::device) return;
+    std::byte* to = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
+                                               : write_stages_[static_cast<std::size_t>(stage)].data();
+    const std::byte* from = on_device(place, segment) - segment.offset;
+    for_both(segment, span.position, span.count,
+             [&](Bytes offset, Bytes bytes) { std::memcpy(to + offset, from + offset, bytes); });
+  });
+}
+
+void KvStore::write(const Place& place, const BatchRows& rows, std::int32_t stage) {
+  const auto from = write_stages_[static_cast<std::size_t>(stage)];
+  for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
+    if (segment.tier != Tier::disk) return;
+    for_both(segment, span.position, span.count, [&](Bytes offset, Bytes bytes) {
+      disk_.write(disk_home_ + place.block->base_on(Tier::disk) + offset, from.subspan(offset, bytes));
+    });
+  });
+}
+
+void KvStore::append(const Place& place, std::int32_t sequence, std::int64_t position, std::int64_t count,
+                     std::int64_t head_dim, const float* k, const float* v) {
+  std::int64_t heads = 0;
+  for (const KvSegment& segment : place.block->segments)
+    if (segment.sequence == sequence) heads += segment.heads;
+  for (const KvSegment& segment : place.block->segments) {
+    if (segment.sequence != sequence) continue;
+    std::byte* keys = on_device(place, segment);
+    std::byte* values = keys + (segment.value_offset() - segment.offset);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const Bytes to = static_cast<Bytes>(position + i) * segment.row_bytes;
+      const auto from = i * heads * head_dim + segment.first_head * head_dim;
+      kernels::from_float(k + from, keys + to, layout_.dtype, segment.heads * head_dim);
+      kernels::from_float(v + from, values + to, layout_.dtype, segment.heads * head_dim);
+    }
+  }
+}
+
+std::vector<kernels::AttentionTask> KvStore::tasks(const Place& place, const BatchRows& rows,
+                                                   std::int64_t heads, std::int64_t head_dim, const float* q,
+                                                   float* out) const {
+  std::vector<kernels::AttentionTask> tasks;
+  for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
+    const auto first = span.first_row * heads * head_dim + segment.first_head * head_dim;
+    const std::byte* keys = on_device(place, segment);
+    tasks.push_back({q + first, keys, keys + (segment.value_offset() - segment.offset), out + first,
+                     span.count, span.position + span.count, segment.heads, heads * head_dim,
+                     segment.heads * head_dim});
+  });
+  return tasks;
+}
+
+}  // namespace optpipe::executor

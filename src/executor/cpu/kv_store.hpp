@@ -1,0 +1,63 @@
+// Keys and values of a round on three tiers, and the slots through which the offloaded part reaches the
+// device.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "executor/cpu/batch_table.hpp"
+#include "optpipe/kernels/cpu.hpp"
+#include "optpipe/memory/arena.hpp"
+#include "optpipe/memory/disk_file.hpp"
+#include "optpipe/memory/kv_layout.hpp"
+
+namespace optpipe::executor {
+
+// What the largest of all rounds needs.
+struct KvPlan {
+  std::array<Bytes, 3> bytes{};
+  Bytes slot_bytes = 0, stage_bytes = 0;
+  int slots = 0, stages = 0, write_stages = 0;
+};
+
+class KvStore {
+ public:
+  KvStore(const KvPlan& plan, memory::DiskFile& disk, int threads);
+
+  void begin(memory::KvLayout layout);  // of a new round; what was stored is gone
+  const memory::KvLayout& layout() const { return layout_; }
+
+  // Which block of the round, which slot (-1: nothing is offloaded), for which rows.
+  struct Place {
+    const memory::KvBlock* block = nullptr;
+    std::int32_t slot = -1;
+  };
+
+  // Keys and values of positions before the rows' own.
+  void read(const Place& place, const BatchRows& rows, std::int32_t stage);  // disk → stage
+  void load(const Place& place, const BatchRows& rows, std::int32_t stage);  // host, stage → slot
+  // Those of the rows themselves.
+  void store(const Place& place, const BatchRows& rows, std::int32_t stage);  // slot → host, write stage
+  void write(const Place& place, const BatchRows& rows, std::int32_t stage);  // write stage → disk
+
+  // Narrows fp32 keys and values [count, heads · dim] of one sequence, from position `position` on, into
+  // their place on the device: home or slot. Row strides in elements.
+  void append(const Place& place, std::int32_t sequence, std::int64_t position, std::int64_t count,
+              std::int64_t head_dim, const float* k, const float* v);
+
+  // Attention over all of the rows' context, a task a segment; q and out are [rows, heads · dim].
+  std::vector<kernels::AttentionTask> tasks(const Place& place, const BatchRows& rows, std::int64_t heads,
+                                            std::int64_t head_dim, const float* q, float* out) const;
+
+ private:
+  std::byte* on_device(const Place& place, const memory::KvSegment& segment) const;
+
+  memory::DiskFile& disk_;
+  memory::Arena device_, host_;
+  std::span<std::byte> device_home_, host_home_;
+  Bytes disk_home_ = 0;
+  std::vector<std::span<std::byte>> slots_, stages_, write_stages_;
+  memory::KvLayout layout_;
+};
+
+}  // namespace optpipe::executor

@@ -1,0 +1,175 @@
+#include "executor/cpu/layer_ops.hpp"
+
+#include <algorithm>
+
+namespace optpipe::executor {
+namespace {
+
+using kernels::Epilogue;
+using memory::aligned;
+using model::Role;
+
+constexpr std::int64_t kChunkRows = 256;
+constexpr std::int64_t kHeadChunkRows = 32;  // logits are wide: V values a row
+
+Bytes floats(std::int64_t rows, std::int64_t columns) {
+  return aligned(static_cast<Bytes>(rows * columns) * sizeof(float));
+}
+
+}  // namespace
+
+Bytes LayerOps::attention_bytes(const model::ModelConfig& config, std::int64_t rows) {
+  return 2 * floats(rows, config.hidden);
+}
+
+Bytes LayerOps::workspace_bytes(const model::ModelConfig& config, const model::StageSlice& slice,
+                                std::int64_t rows) {
+  const auto chunk = std::min(rows, kChunkRows);
+  Bytes bytes = 3 * floats(chunk, config.hidden) + floats(chunk, config.ffn);
+  if (slice.embedding || slice.head) bytes += floats(chunk, config.embedding);
+  if (slice.head) bytes += floats(kHeadChunkRows, config.vocabulary);
+  return bytes;
+}
+
+LayerOps::LayerOps(const model::ModelConfig& config, const model::StageSlice& slice,
+                   const WeightStore& weights, std::int64_t rows, int threads)
+    : config_(config),
+      weights_(weights),
+      threads_(threads),
+      arena_("workspaces", attention_bytes(config, rows) + workspace_bytes(config, slice, rows), threads) {
+  const auto take = [&](std::int64_t count, std::int64_t columns) {
+    return reinterpret_cast<float*>(arena_.take(floats(count, columns)).data());
+  };
+  const auto chunk = std::min(rows, kChunkRows);
+  q_ = take(rows, config.hidden);
+  attended_ = take(rows, config.hidden);
+  normed_ = take(chunk, config.hidden);
+  keys_ = take(chunk, config.hidden);
+  values_ = take(chunk, config.hidden);
+  inner_ = take(chunk, config.ffn);
+  if (slice.embedding || slice.head) embedded_ = take(chunk, config.embedding);
+  if (slice.head) logits_ = take(kHeadChunkRows, config.vocabulary);
+}
+
+void LayerOps::linear(const Use& use, Role weight, Role bias, const float* x, std::int64_t rows,
+                      Epilogue epilogue, float* out) const {
+  const Matrix matrix = use.store.matrix(use.group, weight, use.slot);
+  const auto bias_view =
+      bias == Role::count ? kernels::VectorView{} : use.store.vector(use.group, bias, use.slot);
+  kernels::linear(x, matrix.columns, rows, matrix.view(), bias_view, epilogue, out, matrix.rows, threads_);
+}
+
+void LayerOps::norm(const Use& use, Role weight, Role bias, const float* x, std::int64_t rows,
+                    float* out) const {
+  kernels::layer_norm(x, rows, config_.hidden, use.store.vector(use.group, weight, use.slot),
+                      use.store.vector(use.group, bias, use.slot), out, threads_);
+}
+
+void LayerOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, float* x) {
+  const std::int64_t h = config_.hidden, e = config_.embedding;
+  const auto projection = weights_.project_in();
+  std::vector<float> position(static_cast<std::size_t>(h));
+  for (const RowSpan& span : rows.spans) {
+    for (std::int64_t begin = 0; begin < span.count; begin += kChunkRows) {
+      const auto count = std::min(kChunkRows, span.count - begin);
+      float* to = x + (span.first_row + begin) * h;
+      float* gathered = projection ? embedded_ : to;
+      for (std::int64_t i = 0; i < count; ++i)
+        weights_.gather(Role::token_embedding, ids[static_cast<std::size_t>(span.first_row + begin + i)],
+                        {gathered + i * e, static_cast<std::size_t>(e)});
+      if (projection)
+        kernels::linear(gathered, e, count, projection->view(), {}, Epilogue::none, to, h, threads_);
+      for (std::int64_t i = 0; i < count; ++i) {
+        weights_.gather(Role::position_embedding, span.position + begin + i + model::kPositionOffset,
+                        position);
+        std::transform(position.begin(), position.end(), to + i * h, to + i * h, std::plus<>());
+      }
+    }
+  }
+}
+
+void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const float* x,
+                           KvStore& kv, const KvStore::Place& place) {
+  const Use use{weights_, group, slot};
+  const std::int64_t h = config_.hidden;
+  auto span = rows.spans.begin();
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
+    const auto count = std::min(kChunkRows, rows.rows - begin);
+    const float* input = x + begin * h;
+    if (config_.pre_norm) {
+      norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
+      input = normed_;
+    }
+    linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
+    linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
+    linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
+    // A chunk may hold the end of one sequence and the beginning of others.
+    for (std::int64_t row = begin; row < begin + count;) {
+      while (row >= span->first_row + span->count) ++span;
+      const auto of_span = std::min(span->first_row + span->count, begin + count) - row;
+      kv.append(place, span->sequence, span->position + row - span->first_row, of_span, config_.head_dim(),
+                keys_ + (row - begin) * h, values_ + (row - begin) * h);
+      row += of_span;
+    }
+  }
+}
+
+void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place) {
+  const auto tasks = kv.tasks(place, rows, config_.heads, config_.head_dim(), q_, attended_);
+  kernels::attention(tasks, config_.head_dim(), kv.layout().dtype, threads_);
+}
+
+void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, float* x) {
+  const std::int64_t h = config_.hidden;
+  float* row = x + first * h;
+  linear(use, Role::o_weight, Role::o_bias, attended_ + first * h, count, Epilogue::add, row);
+  if (!config_.pre_norm) norm(use, Role::attention_norm_weight, Role::attention_norm_bias, row, count, row);
+  const float* input = row;
+  if (config_.pre_norm) {
+    norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, normed_);
+    input = normed_;
+  }
+  const auto activation = config_.activation == model::Activation::relu ? Epilogue::relu : Epilogue::gelu;
+  linear(use, Role::fc1_weight, Role::fc1_bias, input, count, activation, inner_);
+  linear(use, Role::fc2_weight, Role::fc2_bias, inner_, count, Epilogue::add, row);
+  if (!config_.pre_norm) norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, row);
+}
+
+void LayerOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x) {
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
+    feed_forward_rows({weights_, group, slot}, begin, std::min(kChunkRows, rows.rows - begin), x);
+}
+
+std::vector<std::int32_t> LayerOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
+                                           const memory::GpuBatch& batch, const float* x,
+                                           std::int64_t token_step, const kernels::SamplingOptions& options) {
+  const Use use{weights_, group, slot};
+  const std::int64_t h = config_.hidden, vocabulary = config_.vocabulary;
+  std::vector<std::int32_t> tokens;
+  for (std::size_t begin = 0; begin < rows.spans.size(); begin += kHeadChunkRows) {
+    const auto count =
+        std::min<std::int64_t>(kHeadChunkRows, static_cast<std::int64_t>(rows.spans.size() - begin));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const RowSpan& span = rows.spans[begin + static_cast<std::size_t>(i)];
+      std::copy_n(x + (span.first_row + span.count - 1) * h, h, normed_ + i * h);
+    }
+    const float* input = normed_;
+    if (config_.final_norm)
+      norm(use, Role::output_norm_weight, Role::output_norm_bias, normed_, count, normed_);
+    if (config_.has_projection()) {
+      linear(use, Role::project_out, Role::count, input, count, Epilogue::none, embedded_);
+      input = embedded_;
+    }
+    linear(use, Role::lm_head, Role::count, input, count, Epilogue::none, logits_);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto sequence =
+          batch[static_cast<std::size_t>(rows.spans[begin + static_cast<std::size_t>(i)].sequence)].index;
+      tokens.push_back(kernels::sample_token({logits_ + i * vocabulary, static_cast<std::size_t>(vocabulary)},
+                                             options, static_cast<std::uint64_t>(sequence),
+                                             static_cast<std::uint64_t>(token_step)));
+    }
+  }
+  return tokens;
+}
+
+}  // namespace optpipe::executor

@@ -1,0 +1,70 @@
+// The computation of a stage's steps: an OPT decoder layer, cut where keys and values change hands, and its
+// two ends.
+//
+// Activations are fp32, row-major; rows of a batch are packed (BatchRows). Long batches pass through in
+// chunks of rows, so that workspaces stay small; rows do not depend on each other here, so chunks change no
+// result.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "executor/cpu/kv_store.hpp"
+#include "executor/cpu/weight_store.hpp"
+#include "optpipe/kernels/sampling.hpp"
+#include "optpipe/memory/arena.hpp"
+
+namespace optpipe::executor {
+
+class LayerOps {
+ public:
+  // Bytes of the two buffers that hold q and the attention output of `rows` rows.
+  static Bytes attention_bytes(const model::ModelConfig& config, std::int64_t rows);
+  // Bytes of everything else.
+  static Bytes workspace_bytes(const model::ModelConfig& config, const model::StageSlice& slice,
+                               std::int64_t rows);
+
+  // `rows`: of the largest batch.
+  LayerOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
+           std::int64_t rows, int threads);
+
+  // x[row] = token embedding (through project_in) + position embedding.
+  void embed(const BatchRows& rows, std::span<const std::int32_t> ids, float* x);
+
+  // q[rows, h] → attention buffer; keys and values → cache. `group`: of the layer's weights, in `slot`.
+  void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const float* x, KvStore& kv,
+                   const KvStore::Place& place);
+  void attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place);
+  // x += attention output · Woᵀ; x += feed-forward(x); with norms before or after, as the model has them.
+  void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x);
+
+  // The next token of each span: final norm, LM head on the span's last row, choice.
+  std::vector<std::int32_t> sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
+                                   const memory::GpuBatch& batch, const float* x, std::int64_t token_step,
+                                   const kernels::SamplingOptions& options);
+
+ private:
+  // The weights of one group while a step uses them.
+  struct Use {
+    const WeightStore& store;
+    std::size_t group;
+    std::int32_t slot;
+  };
+  void linear(const Use& use, model::Role weight, model::Role bias, const float* x, std::int64_t rows,
+              kernels::Epilogue epilogue, float* out) const;
+  void norm(const Use& use, model::Role weight, model::Role bias, const float* x, std::int64_t rows,
+            float* out) const;
+  void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, float* x);
+
+  const model::ModelConfig& config_;
+  const WeightStore& weights_;
+  int threads_;
+  memory::Arena arena_;
+  float *q_, *attended_;                           // [rows, h]
+  float *normed_, *keys_, *values_;                // [chunk, h]
+  float* inner_;                                   // [chunk, f]
+  float *embedded_ = nullptr, *logits_ = nullptr;  // [chunk, e]; [head chunk, V]
+};
+
+}  // namespace optpipe::executor

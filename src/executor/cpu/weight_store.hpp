@@ -1,0 +1,82 @@
+// The weights of a slice on three tiers, and the slots through which the offloaded part reaches the device.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "optpipe/kernels/cpu.hpp"
+#include "optpipe/memory/arena.hpp"
+#include "optpipe/memory/disk_file.hpp"
+#include "optpipe/memory/weight_layout.hpp"
+#include "optpipe/model/checkpoint/checkpoint.hpp"
+#include "optpipe/model/slice.hpp"
+
+namespace optpipe::executor {
+
+// A matrix view together with the pieces that it refers to.
+struct Matrix {
+  DType dtype{};
+  std::int64_t rows = 0, columns = 0;
+  std::array<kernels::MatrixPiece, 3> pieces{};
+  std::size_t count = 0;
+
+  kernels::MatrixView view() const { return {dtype, rows, columns, {pieces.data(), count}}; }
+};
+
+// Where the weights of each group go; pure.
+struct WeightPlan {
+  DType dtype{};
+  memory::GroupLayout tables;      // token and position embedding: gathered in place, on whatever tier
+  memory::GroupLayout projection;  // project_in, always on the device
+  std::vector<memory::GroupLayout> groups;  // layers of the slice, then the head where the slice has it
+  std::array<Bytes, 3> bytes{};
+  Bytes slot_bytes = 0;   // the largest group's offloaded part
+  Bytes stage_bytes = 0;  // the largest group's part on disk
+  int slots = 0, stages = 0;
+
+  bool layers_move = false, head_moves = false, layers_on_disk = false, head_on_disk = false;
+};
+WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
+                        const memory::TierShares& shares, int slots);
+
+class WeightStore {
+ public:
+  // Takes memory and reads the slice from the checkpoint. Throws InputError for a tensor that is missing or
+  // has another shape than the configuration says.
+  WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk, int threads);
+
+  void read(std::size_t group, std::int32_t stage);  // disk → stage
+  void load(std::size_t group, std::int32_t slot, std::int32_t stage, int part,
+            int parts);  // host, stage → slot
+
+  // Of a group whose offloaded part is in `slot` (-1 where it has none). An absent tensor gives a null
+  // vector.
+  Matrix matrix(std::size_t group, model::Role role, std::int32_t slot) const;
+  kernels::VectorView vector(std::size_t group, model::Role role, std::int32_t slot) const;
+
+  // Row `row` of an embedding table, widened to `out`.
+  void gather(model::Role table, std::int64_t row, std::span<float> out) const;
+  std::optional<Matrix> project_in() const;
+
+ private:
+  struct Group {
+    memory::GroupLayout layout;
+    std::array<std::byte*, 2> base{};  // device, host
+    Bytes disk_base = 0;
+  };
+
+  void place(Group& group, memory::Arena& device, memory::Arena& host);
+  void fill(const Group& group, const model::Checkpoint& checkpoint);
+  Matrix view(const Group& group, const memory::TensorPlacement& tensor, const std::byte* slot) const;
+
+  WeightPlan plan_;
+  memory::DiskFile& disk_;
+  memory::Arena device_, host_;
+  Group tables_, projection_;
+  std::vector<Group> groups_;
+  const Group* token_table_ = nullptr;  // tables_, or the head's group where it shares the table
+  std::vector<std::span<std::byte>> slots_, stages_;
+};
+
+}  // namespace optpipe::executor

@@ -1,0 +1,24 @@
+// Runs a program with one thread a queue.
+#pragma once
+
+#include <array>
+
+#include "optpipe/executor/stage.hpp"
+#include "optpipe/schedule/program.hpp"
+
+namespace optpipe::executor {
+
+// Does the work of one step; called from the thread of the step's queue.
+class StepHandler {
+ public:
+  virtual ~StepHandler() = default;
+  virtual void run(const schedule::Program& program, const schedule::Step& step) = 0;
+};
+
+// Without `overlap` all steps run one after another on the calling thread, but for sends, which must be able
+// to wait while receives go on. Returns the busy time of each queue. Rethrows the first failure, after all
+// threads have ended; `on_failure` has been called with it before.
+std::array<double, schedule::kQueues> run_program(const schedule::Program& program, StepHandler& handler,
+                                                  bool overlap, const FailureHandler& on_failure);
+
+}  // namespace optpipe::executor
