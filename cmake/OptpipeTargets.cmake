@@ -21,7 +21,7 @@ endif()
 add_library(optpipe_options INTERFACE)
 target_include_directories(optpipe_options INTERFACE ${CMAKE_SOURCE_DIR}/include)
 target_compile_options(optpipe_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-unknown-pragmas>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-unknown-pragmas -Wno-missing-field-initializers>)
 if(OPTPIPE_SANITIZE)
   target_compile_options(optpipe_options INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${OPTPIPE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)

@@ -15,3 +15,11 @@ function(optpipe_add_test name)
   gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
 endfunction()
+
+# optpipe_add_mpi_test(NAME RANKS COMMAND ...): the command on so many ranks, on any machine: root or not, cores or not.
+function(optpipe_add_mpi_test name ranks)
+  add_test(NAME ${name} COMMAND bash -c
+    "source '${CMAKE_SOURCE_DIR}/launch/mpi-flags.sh' && exec '${MPIEXEC_EXECUTABLE}' -n ${ranks} \"\${mpirun_flags[@]}\" \"$@\""
+    mpi ${ARGN})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS 2 ENVIRONMENT OMP_NUM_THREADS=1)
+endfunction()

@@ -19,11 +19,16 @@
 
 namespace optpipe::executor {
 
+// Sees the logits [V] of every new token of every prompt, on the last stage, before the choice.
+using LogitsObserver =
+    std::function<void(std::int64_t sequence, std::int64_t token_step, std::span<const float> logits)>;
+
 struct StageOptions {
   memory::Policy policy;
   kernels::SamplingOptions sampling;
   std::filesystem::path offload_directory;
   int threads = 1;  // for computation; transfers have their own
+  LogitsObserver on_logits{};
 };
 
 // On the first stage: where new tokens go, and who decides when a sequence is over.

@@ -1,11 +1,12 @@
 // Operations on CPU cores: the oracle of every other backend, and the CPU executor's engine.
 //
 // Activations are fp32; weights stay in their own format and are widened on the way through the cache. Every
-// result element is computed by one fixed sequence of operations that depends on its own inputs alone: neither the
-// number of rows beside it, nor the number of threads, nor how weights are cut into segments changes a bit of it.
-// That is what makes tokens independent of placement.
+// result element is computed by one fixed sequence of operations that depends on its own inputs alone:
+// neither the number of rows beside it, nor the number of threads, nor how weights are cut into segments
+// changes a bit of it. That is what makes tokens independent of placement.
 //
-// All functions run on the calling thread and up to `threads` - 1 others, and return when the result is there.
+// All functions run on the calling thread and up to `threads` - 1 others, and return when the result is
+// there.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,6 @@
 #include <span>
 
 #include "optpipe/base/dtype.hpp"
-#include "optpipe/model/config.hpp"
 
 namespace optpipe::kernels {
 
@@ -42,16 +42,16 @@ void linear(const float* x, std::int64_t x_stride, std::int64_t m, const MatrixV
             Epilogue epilogue, float* out, std::int64_t out_stride, int threads);
 
 // out[m, :] = (x - mean) / sqrt(variance + 1e-5) · weight + bias over rows of h; out may be x.
-void layer_norm(const float* x, std::int64_t m, std::int64_t h, VectorView weight, VectorView bias, float* out,
-                int threads);
+void layer_norm(const float* x, std::int64_t m, std::int64_t h, VectorView weight, VectorView bias,
+                float* out, int threads);
 
-// One sequence's (or some of its heads') attention: `rows` queries at positions context - rows .. context - 1, each
-// attending to all positions up to its own. Serves prefill (rows = context) and decode (rows = 1).
+// One sequence's (or some of its heads') attention: `rows` queries at positions context - rows .. context -
+// 1, each attending to all positions up to its own. Serves prefill (rows = context) and decode (rows = 1).
 struct AttentionTask {
-  const float* q = nullptr;  // [rows, heads · dim], row stride q_stride
+  const float* q = nullptr;      // [rows, heads · dim], row stride q_stride
   const std::byte* k = nullptr;  // [context, heads · dim] in kv_dtype, row stride kv_stride
   const std::byte* v = nullptr;
-  float* out = nullptr;      // [rows, heads · dim], row stride q_stride
+  float* out = nullptr;  // [rows, heads · dim], row stride q_stride
   std::int64_t rows = 0, context = 0, heads = 0;
   std::int64_t q_stride = 0, kv_stride = 0;  // in elements
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -122,7 +123,7 @@ class CpuStage final : public Stage, private StepHandler {
         return ops_.feed_forward(group(step), weight_slot(), rows, work());
       case StepKind::sample:
         batches_.tokens(step) = ops_.sample(group(step), weight_slot(), rows, batches_.batch(step), work(),
-                                            step.token_step.value, options_.sampling);
+                                            step.token_step.value, options_.sampling, options_.on_logits);
         return;
       default:
         OPTPIPE_CHECK(false, "no work for step {}", name_of(step.kind));

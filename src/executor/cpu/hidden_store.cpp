@@ -1,7 +1,6 @@
 #include "executor/cpu/hidden_store.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace optpipe::executor {
@@ -13,7 +12,7 @@ constexpr Bytes bytes_of(std::int64_t values) { return static_cast<Bytes>(values
 
 std::array<std::int64_t, 3> cut_by_shares(std::int64_t n, const memory::TierShares& shares) {
   const auto up_to = [&](double percent) {
-    return std::min(n, std::llround(static_cast<double>(n) * percent / 100));
+    return std::min(n, static_cast<std::int64_t>(static_cast<double>(n) * percent / 100 + 0.5));
   };
   const auto device = up_to(shares.device),
              memory = shares.any_on_disk() ? up_to(shares.device + shares.host) : n;

@@ -142,7 +142,8 @@ void LayerOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRow
 
 std::vector<std::int32_t> LayerOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
                                            const memory::GpuBatch& batch, const float* x,
-                                           std::int64_t token_step, const kernels::SamplingOptions& options) {
+                                           std::int64_t token_step, const kernels::SamplingOptions& options,
+                                           const LogitsObserver& on_logits) {
   const Use use{weights_, group, slot};
   const std::int64_t h = config_.hidden, vocabulary = config_.vocabulary;
   std::vector<std::int32_t> tokens;
@@ -164,8 +165,9 @@ std::vector<std::int32_t> LayerOps::sample(std::size_t group, std::int32_t slot,
     for (std::int64_t i = 0; i < count; ++i) {
       const auto sequence =
           batch[static_cast<std::size_t>(rows.spans[begin + static_cast<std::size_t>(i)].sequence)].index;
-      tokens.push_back(kernels::sample_token({logits_ + i * vocabulary, static_cast<std::size_t>(vocabulary)},
-                                             options, static_cast<std::uint64_t>(sequence),
+      const std::span logits(logits_ + i * vocabulary, static_cast<std::size_t>(vocabulary));
+      if (on_logits) on_logits(sequence, token_step, logits);
+      tokens.push_back(kernels::sample_token(logits, options, static_cast<std::uint64_t>(sequence),
                                              static_cast<std::uint64_t>(token_step)));
     }
   }

@@ -12,6 +12,7 @@
 
 #include "executor/cpu/kv_store.hpp"
 #include "executor/cpu/weight_store.hpp"
+#include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/sampling.hpp"
 #include "optpipe/memory/arena.hpp"
 
@@ -42,7 +43,7 @@ class LayerOps {
   // The next token of each span: final norm, LM head on the span's last row, choice.
   std::vector<std::int32_t> sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
                                    const memory::GpuBatch& batch, const float* x, std::int64_t token_step,
-                                   const kernels::SamplingOptions& options);
+                                   const kernels::SamplingOptions& options, const LogitsObserver& on_logits);
 
  private:
   // The weights of one group while a step uses them.

@@ -1,0 +1,101 @@
+// Placement must never change tokens. Logits are compared bit by bit, which is stricter: equal tokens could
+// be luck.
+#include <gmock/gmock.h>
+
+#include "support/golden.hpp"
+#include "support/pipeline.hpp"
+
+namespace optpipe::test {
+namespace {
+
+const std::vector<std::vector<double>> kPercents{
+    {100, 0, 100, 0, 100, 0}, {0, 100, 0, 100, 0, 100}, {0, 0, 0, 0, 0, 0},    {20, 80, 0, 100, 0, 100},
+    {50, 25, 50, 25, 50, 25}, {33, 33, 10, 60, 70, 0},  {100, 0, 0, 50, 0, 0}, {0, 50, 100, 0, 100, 0}};
+
+class Invariance : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    golden_ = load_golden(GetParam());
+    // Ragged outputs as well as ragged prompts: sequences leave their batch one after another.
+    for (std::size_t i = 0; i < golden_.prompts.size(); ++i)
+      new_tokens_.push_back(static_cast<std::int64_t>(3 + 5 * i % 11));
+    reference_ = run_pipeline(golden_.model, {.gpu_batch_size = 100}, golden_.prompts, new_tokens_);
+    for (std::size_t i = 0; i < golden_.prompts.size(); ++i)
+      ASSERT_EQ(reference_.tokens[i].size(), static_cast<std::size_t>(new_tokens_[i]));
+  }
+
+  void expect_same(const Setting& setting) {
+    const Output output = run_pipeline(golden_.model, setting, golden_.prompts, new_tokens_);
+    EXPECT_EQ(output.tokens, reference_.tokens) << to_string(setting);
+    EXPECT_EQ(output.first_logits, reference_.first_logits) << to_string(setting);
+  }
+
+  Golden golden_;
+  std::vector<std::int64_t> new_tokens_;
+  Output reference_;
+};
+
+TEST_P(Invariance, AnyNumberOfRanks) {
+  for (const int ranks : {2, 3, 5})
+    for (const bool overlap : {true, false}) expect_same({.ranks = ranks, .overlap = overlap});
+}
+
+TEST_P(Invariance, AnyBatch) {
+  for (const std::int64_t size : {1, 2, 3, 7})
+    for (const std::int64_t batches : {1, 2, 4})
+      for (const std::int64_t micro_batches : {1, 3})
+        expect_same({.gpu_batch_size = size, .gpu_batches = batches, .micro_batches = micro_batches});
+}
+
+TEST_P(Invariance, AnyPercent) {
+  for (const auto& percent : kPercents)
+    for (const int ranks : {1, 3})
+      for (const bool overlap : {true, false})
+        expect_same(
+            {.ranks = ranks, .percent = percent, .gpu_batch_size = 2, .gpu_batches = 2, .overlap = overlap});
+}
+
+TEST_P(Invariance, AnyNumberOfThreads) {
+  for (const int threads : {2, 3}) expect_same({.ranks = 2, .percent = kPercents[4], .threads = threads});
+}
+
+TEST_P(Invariance, SampledTokensToo) {
+  kernels::SamplingOptions sampling{
+      .sample = true, .temperature = 0.8f, .top_k = 20, .top_p = 0.95f, .seed = 7};
+  const auto reference = run_pipeline(golden_.model, {.sampling = sampling}, golden_.prompts, new_tokens_);
+  EXPECT_NE(reference.tokens, reference_.tokens) << "nothing was drawn";
+  for (const int ranks : {2, 3}) {
+    const Setting setting{
+        .ranks = ranks, .percent = kPercents[3], .gpu_batch_size = 1, .gpu_batches = 3, .sampling = sampling};
+    EXPECT_EQ(run_pipeline(golden_.model, setting, golden_.prompts, new_tokens_).tokens, reference.tokens)
+        << to_string(setting);
+  }
+}
+
+// Sequences that end early leave the others as they are.
+TEST_P(Invariance, EarlyEnds) {
+  const std::int32_t eos = reference_.tokens[1][2];
+  const auto truncated = [&](std::vector<std::int32_t> tokens) {
+    const auto end = std::ranges::find(tokens, eos);
+    if (end != tokens.end()) tokens.erase(end + 1, tokens.end());
+    return tokens;
+  };
+  for (const int ranks : {1, 3}) {
+    const auto output =
+        run_pipeline(golden_.model, {.ranks = ranks, .percent = kPercents[4], .gpu_batch_size = 3},
+                     golden_.prompts, new_tokens_, eos);
+    for (std::size_t i = 0; i < golden_.prompts.size(); ++i)
+      EXPECT_EQ(output.tokens[i], truncated(reference_.tokens[i])) << i;
+  }
+}
+
+std::string identifier(const ::testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Invariance, ::testing::Values("pre-ln", "post-ln", "bf16"), identifier);
+
+}  // namespace
+}  // namespace optpipe::test

@@ -1,0 +1,24 @@
+// What Hugging Face transformers computes on the fixtures of tests/data/golden (made by
+// tools/make_golden.py).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace optpipe::test {
+
+struct Golden {
+  std::filesystem::path model;
+  std::vector<std::vector<std::int32_t>> prompts;
+  std::vector<std::vector<std::int32_t>> tokens;  // greedy, [prompt][new token]
+  std::vector<std::vector<float>> first_logits;   // [prompt][V]
+
+  std::vector<std::int64_t> new_tokens() const;
+};
+
+std::vector<std::string> golden_names();  // folders with a config.json and a golden.json; at least one
+Golden load_golden(const std::string& name);
+
+}  // namespace optpipe::test

@@ -1,0 +1,100 @@
+#include "support/pipeline.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <mutex>
+#include <thread>
+
+#include "optpipe/comm/in_process.hpp"
+#include "optpipe/executor/pipeline.hpp"
+
+namespace optpipe::test {
+namespace {
+
+class Collector final : public executor::TokenSink {
+ public:
+  Collector(const std::vector<std::vector<std::int32_t>>& prompts, std::int32_t eos)
+      : prompts_(prompts), eos_(eos), tokens(prompts.size()) {}
+
+  std::span<const std::int32_t> prompt(std::int64_t sequence) const override {
+    return prompts_[static_cast<std::size_t>(sequence)];
+  }
+  bool accept(std::int64_t sequence, std::int32_t token) override {
+    tokens[static_cast<std::size_t>(sequence)].push_back(token);
+    return token != eos_;
+  }
+
+ private:
+  const std::vector<std::vector<std::int32_t>>& prompts_;
+  std::int32_t eos_;
+
+ public:
+  std::vector<std::vector<std::int32_t>> tokens;
+};
+
+}  // namespace
+
+std::string to_string(const Setting& s) {
+  return fmt::format("{} ranks, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads", s.ranks,
+                     fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches, s.overlap,
+                     s.threads);
+}
+
+Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
+                    const std::vector<std::vector<std::int32_t>>& prompts,
+                    const std::vector<std::int64_t>& new_tokens, std::int32_t eos) {
+  const auto config = model::load_config(model);
+  const auto slices = model::balance_stages(config, setting.ranks);
+  executor::StageOptions options;
+  memory::set_percent(options.policy, setting.percent);
+  options.policy.gpu_batch_size = setting.gpu_batch_size;
+  options.policy.gpu_batches = setting.gpu_batches;
+  options.policy.micro_batches = setting.micro_batches;
+  options.policy.overlap = setting.overlap;
+  options.sampling = setting.sampling;
+  options.threads = setting.threads;
+  options.offload_directory = std::filesystem::temp_directory_path();
+
+  std::vector<memory::Sequence> sequences;
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    sequences.push_back(
+        {static_cast<std::int64_t>(i), static_cast<std::int64_t>(prompts[i].size()), new_tokens[i]});
+
+  Output output;
+  Collector collector(prompts, eos);
+  std::mutex mutex;
+  std::exception_ptr failure;
+  options.on_logits = [&](std::int64_t sequence, std::int64_t step, std::span<const float> logits) {
+    const std::lock_guard lock(mutex);
+    if (step == 0) output.first_logits[sequence].assign(logits.begin(), logits.end());
+  };
+  comm::InProcessWorld world(setting.ranks);
+  {
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < setting.ranks; ++rank) {
+      threads.emplace_back([&, rank] {
+        try {
+          const auto transport = world.endpoint(Rank(rank));
+          const auto shared =
+              executor::share_sequences(*transport, rank == 0 ? sequences : std::vector<memory::Sequence>{});
+          const auto rounds = memory::make_rounds(shared, options.policy, setting.ranks);
+          const auto checkpoint = model::open_checkpoint(model);
+          const auto stage = executor::make_cpu_stage(
+              config, slices[static_cast<std::size_t>(rank)], *checkpoint, rounds, options, *transport,
+              [&](std::exception_ptr) { transport->abort(ExitStatus::failure, "a step failed"); });
+          executor::run_rounds(*stage, rounds, rank == 0 ? &collector : nullptr, {});
+        } catch (...) {
+          const std::lock_guard lock(mutex);
+          if (!failure) failure = std::current_exception();
+          world.endpoint(Rank(rank))->abort(ExitStatus::failure, "rank failed");
+        }
+      });
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  output.tokens = std::move(collector.tokens);
+  return output;
+}
+
+}  // namespace optpipe::test

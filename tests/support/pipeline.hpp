@@ -1,0 +1,35 @@
+// Runs a model through any number of in-process ranks, for tests.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "optpipe/executor/stage.hpp"
+
+namespace optpipe::test {
+
+struct Setting {
+  int ranks = 1;
+  std::vector<double> percent{100, 0, 100, 0, 100, 0};
+  std::int64_t gpu_batch_size = 4, gpu_batches = 1, micro_batches = 0;
+  bool overlap = true;
+  int threads = 1;
+  kernels::SamplingOptions sampling{};
+};
+std::string to_string(const Setting& setting);
+
+struct Output {
+  std::vector<std::vector<std::int32_t>> tokens;            // [prompt][new token]
+  std::map<std::int64_t, std::vector<float>> first_logits;  // [prompt] → [V]
+};
+
+// Generates exactly new_tokens[i] tokens for prompts[i], unless `eos` comes first (-1: nothing ends a
+// prompt).
+Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
+                    const std::vector<std::vector<std::int32_t>>& prompts,
+                    const std::vector<std::int64_t>& new_tokens, std::int32_t eos = -1);
+
+}  // namespace optpipe::test

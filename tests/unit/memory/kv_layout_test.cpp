@@ -1,0 +1,81 @@
+#include "optpipe/memory/kv_layout.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace optpipe::memory {
+namespace {
+
+Round ragged_round(std::int64_t micro_batches, std::int64_t gpu_batches, std::int64_t sequences) {
+  Round round;
+  std::int64_t index = 0;
+  for (std::int64_t m = 0; m < micro_batches; ++m) {
+    auto& micro_batch = round.micro_batches.emplace_back();
+    for (std::int64_t k = 0; k < gpu_batches; ++k) {
+      auto& batch = micro_batch.emplace_back();
+      for (std::int64_t s = 0; s < sequences; ++s, ++index)
+        batch.push_back({index, 1 + index * 37 % 200, 32});
+    }
+  }
+  return round;
+}
+
+TEST(KvLayout, EveryHeadOfEverySequenceHasItsPlace) {
+  const auto layout = lay_out_kv(ragged_round(2, 3, 5), 4, 12, 64, DType::f16, {30, 30});
+  ASSERT_EQ(layout.blocks.size(), 2u * 3 * 4);
+  for (const KvBlock& block : layout.blocks) {
+    std::array<Bytes, 3> end{};
+    std::set<std::pair<int, int>> heads;
+    for (const KvSegment& segment : block.segments) {
+      for (int head = 0; head < segment.heads; ++head)
+        EXPECT_TRUE(heads.emplace(segment.sequence, segment.first_head + head).second);
+      EXPECT_EQ(segment.row_bytes, static_cast<Bytes>(segment.heads) * 64 * 2);
+      auto& tier_end = end[static_cast<std::size_t>(segment.tier)];
+      EXPECT_GE(segment.offset, tier_end) << "segments overlap";
+      tier_end = segment.offset + segment.bytes();
+    }
+    EXPECT_EQ(heads.size(), 5u * 12);
+    for (std::size_t tier = 0; tier < 3; ++tier) EXPECT_LE(end[tier], block.bytes[tier]);
+  }
+}
+
+TEST(KvLayout, BlocksDoNotOverlap) {
+  const auto layout = lay_out_kv(ragged_round(2, 2, 3), 3, 8, 64, DType::f16, {50, 25});
+  std::array<Bytes, 3> end{};
+  for (const KvBlock& block : layout.blocks) {
+    for (std::size_t tier = 0; tier < 3; ++tier) {
+      EXPECT_EQ(block.base[tier], end[tier]);
+      end[tier] += block.bytes[tier];
+    }
+  }
+  EXPECT_EQ(end, layout.bytes);
+}
+
+// Whole heads, but true shares over the slice: what one block takes too much, the next gives back.
+TEST(KvLayout, SharesHoldByBytes) {
+  for (const TierShares shares : {TierShares{20, 80}, {50, 25}, {10, 60}, {99, 0}, {0, 33}}) {
+    const auto layout = lay_out_kv(ragged_round(2, 3, 4), 12, 12, 64, DType::f16, shares);
+    const double total = static_cast<double>(layout.bytes[0] + layout.bytes[1] + layout.bytes[2]);
+    EXPECT_NEAR(100 * static_cast<double>(layout.bytes[0]) / total, shares.device, 1.0);
+    EXPECT_NEAR(100 * static_cast<double>(layout.bytes[1]) / total, shares.host, 1.0);
+  }
+}
+
+TEST(KvLayout, WholeSharesLeaveNothingElsewhere) {
+  const auto on_device = lay_out_kv(ragged_round(1, 1, 3), 2, 4, 64, DType::f16, {100, 0});
+  EXPECT_EQ(on_device.bytes[1] + on_device.bytes[2] + on_device.slot_bytes, 0u);
+  const auto on_host = lay_out_kv(ragged_round(1, 1, 3), 2, 4, 64, DType::f16, {0, 100});
+  EXPECT_EQ(on_host.bytes[0] + on_host.bytes[2] + on_host.stage_bytes, 0u);
+}
+
+// The last new token is not fed back: prompt + new - 1 positions. 30B: "cache size" of FlexGen counts one
+// more.
+TEST(KvLayout, HoldsTheBytesOfTheCache) {
+  Round round{{{{{0, 512, 32}}}}};
+  const auto layout = lay_out_kv(round, 48, 56, 128, DType::f16, {100, 0});
+  EXPECT_EQ(layout.bytes[0], 4u * 48 * 7168 * (512 + 31));
+}
+
+}  // namespace
+}  // namespace optpipe::memory

@@ -1,0 +1,38 @@
+#include "optpipe/memory/policy.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "optpipe/base/error.hpp"
+
+namespace optpipe::memory {
+namespace {
+
+TEST(Policy, TakesSixPercentages) {
+  Policy policy;
+  set_percent(policy, std::vector<double>{20, 80, 0, 100, 10, 30});
+  EXPECT_EQ(policy.weights.device, 20);
+  EXPECT_EQ(policy.weights.disk(), 0);
+  EXPECT_EQ(policy.kv.host, 100);
+  EXPECT_EQ(policy.hidden.disk(), 60);
+  EXPECT_TRUE(policy.hidden.any_on_disk());
+  EXPECT_FALSE(policy.kv.all_on_device());
+}
+
+TEST(Policy, RefusesWhatIsNoShare) {
+  Policy policy;
+  EXPECT_THROW(set_percent(policy, std::vector<double>{20, 90, 0, 100, 0, 100}), UsageError);
+  EXPECT_THROW(set_percent(policy, std::vector<double>{-1, 0, 0, 0, 0, 0}), UsageError);
+  EXPECT_THROW(set_percent(policy, std::vector<double>{100, 0, 100, 0}), UsageError);
+}
+
+TEST(Policy, CountsPromptsInFlight) {
+  Policy policy{.gpu_batch_size = 12, .gpu_batches = 3};
+  EXPECT_EQ(policy.prompts_in_flight(4), 144);
+  policy.micro_batches = 2;
+  EXPECT_EQ(policy.prompts_in_flight(4), 72);
+}
+
+}  // namespace
+}  // namespace optpipe::memory
