@@ -1,0 +1,203 @@
+#include "kernels/cpu/targets.hpp"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/attention.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/attention_parts-inl.hpp"
+#include "kernels/cpu/attention_plan.hpp"
+#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/scratch.hpp"
+#include "optpipe/base/check.hpp"
+
+// A query's result is the same sequence of operations in prefill and in decode: scores by dot_tile, softmax
+// over the positions up to its own, one chain over these positions for each element of the weighted sum. The
+// two ways below differ in what they hold in the cache meanwhile.
+HWY_BEFORE_NAMESPACE();
+namespace optpipe::kernels::HWY_NAMESPACE {
+namespace {
+
+constexpr std::int64_t kPositions = 64;        // keys or values widened at a time: in the first-level cache
+constexpr std::int64_t kStreamPositions = 16;  // values read at a time, all heads of a unit
+
+// What a unit works with.
+template <class T>
+struct Frame {
+  const T *k, *v;                    // [context, heads · dim] from the unit's first head
+  std::int64_t stride, dim, pitch;   // of k and v; of a head; of a padded head in scratch
+  std::int64_t limit, scores_pitch;  // positions the last query sees; of a row of scores
+  float *q, *scores, *sums, *panel;  // scratch
+};
+
+HWY_ATTR void scale(const float* q, std::int64_t dim, float* to, std::int64_t pitch) {
+  const Floats d;
+  const Vector factor = hn::Set(d, 1.0f / std::sqrt(static_cast<float>(dim)));
+  widen(q, dim, to, pitch);
+  for (std::int64_t i = 0; i < pitch; i += kLanes) hn::Store(hn::Mul(hn::Load(d, to + i), factor), d, to + i);
+}
+
+HWY_ATTR void store_row(const float* sums, std::int64_t dim, float* out) { std::copy_n(sums, dim, out); }
+
+// One query of several heads: keys and values pass once, straight into registers, in the order of memory.
+template <class T>
+HWY_ATTR void decode(const AttentionTask& task, const AttentionUnit& unit, const Frame<T>& f) {
+  const std::int64_t heads = unit.head_end - unit.head_begin;
+  const float* q = task.q + unit.row_begin * task.q_stride + unit.head_begin * f.dim;
+  for (std::int64_t h = 0; h < heads; ++h) scale(q + h * f.dim, f.dim, f.q + h * f.pitch, f.pitch);
+  for (std::int64_t p = 0; p < f.limit; p += kTileColumns) {
+    for (std::int64_t h = 0; h < heads; ++h) {
+      const T* rows[kTileColumns];
+      for (std::int64_t c = 0; c < kTileColumns; ++c)
+        rows[c] = f.k + std::min(p + c, f.limit - 1) * f.stride + h * f.dim;
+      dot_tile<1>(f.q + h * f.pitch, f.pitch, rows, f.dim, false, f.scores + h * f.scores_pitch + p, 0);
+    }
+  }
+  for (std::int64_t h = 0; h < heads; ++h) softmax(f.scores + h * f.scores_pitch, f.limit);
+  std::fill_n(f.sums, heads * f.pitch, 0.0f);
+  for (std::int64_t p = 0; p < f.limit; p += kStreamPositions) {
+    const std::int64_t count = std::min(kStreamPositions, f.limit - p);
+    for (std::int64_t h = 0; h < heads; ++h)
+      add_weighted_rows<1>(f.scores + h * f.scores_pitch + p, 0, f.v + p * f.stride + h * f.dim, f.stride,
+                           count, f.dim, f.sums + h * f.pitch, 0);
+  }
+  float* out = task.out + unit.row_begin * task.q_stride + unit.head_begin * f.dim;
+  for (std::int64_t h = 0; h < heads; ++h) store_row(f.sums + h * f.pitch, f.dim, out + h * f.dim);
+}
+
+// Queries row .. row + count - 1 of the unit against keys p .. p_end - 1 in the panel.
+template <class T>
+HWY_ATTR void score_block(const Frame<T>& f, std::int64_t rows, std::int64_t first_limit, std::int64_t p,
+                          std::int64_t p_end) {
+  for (std::int64_t r = 0; r < rows; r += kTileRows) {
+    const std::int64_t count = std::min<std::int64_t>(kTileRows, rows - r);
+    const std::int64_t end = std::min(p_end, first_limit + r + count - 1);
+    for (std::int64_t i = p; i < end; i += kTileColumns) {
+      const float* keys[kTileColumns];
+      for (std::int64_t c = 0; c < kTileColumns; ++c)
+        keys[c] = f.panel + (std::min(i + c, p_end - 1) - p) * f.pitch;
+      dot_rows(f.q + r * f.pitch, f.pitch, count, keys, f.dim, false, f.scores + r * f.scores_pitch + i,
+               f.scores_pitch);
+    }
+  }
+}
+
+// Values p .. p_end - 1 in the panel, weighted, to the sums of all queries that see them.
+template <class T>
+HWY_ATTR void weigh_block(const Frame<T>& f, std::int64_t rows, std::int64_t first_limit, std::int64_t p,
+                          std::int64_t p_end) {
+  for (std::int64_t r = 0; r < rows; r += kTileRows) {
+    const std::int64_t count = std::min<std::int64_t>(kTileRows, rows - r);
+    const std::int64_t common =
+        std::clamp(first_limit + r, p, p_end);  // all queries of the tile see p .. common - 1
+    const float* weights = f.scores + r * f.scores_pitch + p;
+    float* sums = f.sums + r * f.pitch;
+    std::int64_t done = 0;
+    if (count == kTileRows) {
+      done = common - p;
+      add_weighted_rows<kTileRows>(weights, f.scores_pitch, f.panel, f.pitch, done, f.pitch, sums, f.pitch);
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t seen = std::clamp(first_limit + r + i, p, p_end) - p;
+      if (seen > done)
+        add_weighted_rows<1>(weights + i * f.scores_pitch + done, 0, f.panel + done * f.pitch, f.pitch,
+                             seen - done, f.pitch, sums + i * f.pitch, 0);
+    }
+  }
+}
+
+// Several queries of one head: keys and values are widened in blocks, each used by all queries.
+template <class T>
+HWY_ATTR void prefill(const AttentionTask& task, const AttentionUnit& unit, std::int64_t head,
+                      const Frame<T>& f) {
+  const std::int64_t rows = unit.row_end - unit.row_begin, first_limit = f.limit - rows + 1;
+  const std::int64_t column = (head - unit.head_begin) * f.dim;
+  const std::int64_t offset = unit.row_begin * task.q_stride + head * f.dim;
+  for (std::int64_t r = 0; r < rows; ++r)
+    scale(task.q + offset + r * task.q_stride, f.dim, f.q + r * f.pitch, f.pitch);
+  for (std::int64_t p = 0; p < f.limit; p += kPositions) {
+    const std::int64_t end = std::min(p + kPositions, f.limit);
+    for (std::int64_t i = p; i < end; ++i)
+      widen(f.k + i * f.stride + column, f.dim, f.panel + (i - p) * f.pitch, f.pitch);
+    score_block(f, rows, first_limit, p, end);
+  }
+  for (std::int64_t r = 0; r < rows; ++r) softmax(f.scores + r * f.scores_pitch, first_limit + r);
+  std::fill_n(f.sums, rows * f.pitch, 0.0f);
+  for (std::int64_t p = 0; p < f.limit; p += kPositions) {
+    const std::int64_t end = std::min(p + kPositions, f.limit);
+    for (std::int64_t i = p; i < end; ++i)
+      widen(f.v + i * f.stride + column, f.dim, f.panel + (i - p) * f.pitch, f.pitch);
+    weigh_block(f, rows, first_limit, p, end);
+  }
+  for (std::int64_t r = 0; r < rows; ++r)
+    store_row(f.sums + r * f.pitch, f.dim, task.out + offset + r * task.q_stride);
+}
+
+template <class T>
+HWY_ATTR void run(const AttentionTask& task, const AttentionUnit& unit, std::int64_t dim) {
+  const std::int64_t rows = unit.row_end - unit.row_begin, heads = unit.head_end - unit.head_begin;
+  const std::int64_t queries = rows == 1 ? heads : rows;  // at a time
+  Frame<T> f{};
+  f.k = reinterpret_cast<const T*>(task.k) + unit.head_begin * dim;
+  f.v = reinterpret_cast<const T*>(task.v) + unit.head_begin * dim;
+  f.stride = task.kv_stride;
+  f.dim = dim;
+  f.pitch = align_floats(dim);
+  f.limit = task.context - task.rows + unit.row_end;
+  f.scores_pitch = align_floats(f.limit + kTileColumns);  // a tile writes whole groups of columns
+  f.q = thread_scratch(queries * (2 * f.pitch + f.scores_pitch) + kPositions * f.pitch);
+  f.sums = f.q + queries * f.pitch;
+  f.panel = f.sums + queries * f.pitch;
+  f.scores = f.panel + kPositions * f.pitch;
+  if (rows == 1) return decode(task, unit, f);
+  for (std::int64_t head = unit.head_begin; head < unit.head_end; ++head) prefill(task, unit, head, f);
+}
+
+HWY_ATTR void attention_unit(const AttentionTask& task, const AttentionUnit& unit, std::int64_t dim,
+                             DType type) {
+  switch (type) {
+    case DType::f32:
+      return run<float>(task, unit, dim);
+    case DType::f16:
+      return run<hwy::float16_t>(task, unit, dim);
+    case DType::bf16:
+      return run<hwy::bfloat16_t>(task, unit, dim);
+  }
+}
+
+}  // namespace
+}  // namespace optpipe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace optpipe::kernels {
+namespace {
+
+HWY_EXPORT(attention_unit);
+
+void check(const AttentionTask& task, std::int64_t head_dim) {
+  OPTPIPE_CHECK(task.rows >= 0 && task.heads >= 0, "{} rows, {} heads", task.rows, task.heads);
+  OPTPIPE_CHECK(task.context >= task.rows, "{} queries in a context of {}", task.rows, task.context);
+  OPTPIPE_CHECK(task.rows <= 1 || task.q_stride >= task.heads * head_dim, "q stride {}", task.q_stride);
+  OPTPIPE_CHECK(task.context <= 1 || task.kv_stride >= task.heads * head_dim, "kv stride {}", task.kv_stride);
+}
+
+}  // namespace
+
+void attention(std::span<const AttentionTask> tasks, std::int64_t head_dim, DType kv_dtype, int threads) {
+  OPTPIPE_CHECK(head_dim > 0, "head dimension {}", head_dim);
+  for (const AttentionTask& task : tasks) check(task, head_dim);
+  thread_local AttentionPlan own_plan;
+  AttentionPlan& plan = own_plan;  // the calling thread's, for all threads
+  plan.make(tasks, head_dim * static_cast<std::int64_t>(size_of(kv_dtype)), threads);
+  parallel_for(plan.units(), threads, [&](std::int64_t i) {
+    const AttentionUnit unit = plan.unit(i);
+    HWY_DYNAMIC_DISPATCH(attention_unit)
+    (tasks[static_cast<std::size_t>(unit.task)], unit, head_dim, kv_dtype);
+  });
+}
+
+}  // namespace optpipe::kernels
+#endif
