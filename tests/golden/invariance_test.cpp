@@ -29,7 +29,8 @@ class Invariance : public ::testing::TestWithParam<std::string> {
     return std::min(ranks, static_cast<int>(model::load_config(golden_.model).layers));
   }
 
-  void expect_same(const Setting& setting) {
+  void expect_same(Setting setting) {
+    setting.ranks = at_most(setting.ranks);
     const Output output = run_pipeline(golden_.model, setting, golden_.prompts, new_tokens_);
     EXPECT_EQ(output.tokens, reference_.tokens) << to_string(setting);
     EXPECT_EQ(output.first_logits, reference_.first_logits) << to_string(setting);
@@ -42,7 +43,7 @@ class Invariance : public ::testing::TestWithParam<std::string> {
 
 TEST_P(Invariance, AnyNumberOfRanks) {
   for (const int ranks : {2, 3, 5})
-    for (const bool overlap : {true, false}) expect_same({.ranks = at_most(ranks), .overlap = overlap});
+    for (const bool overlap : {true, false}) expect_same({.ranks = ranks, .overlap = overlap});
 }
 
 TEST_P(Invariance, AnyBatch) {
@@ -69,7 +70,7 @@ TEST_P(Invariance, SampledTokensToo) {
       .sample = true, .temperature = 0.8f, .top_k = 20, .top_p = 0.95f, .seed = 7};
   const auto reference = run_pipeline(golden_.model, {.sampling = sampling}, golden_.prompts, new_tokens_);
   EXPECT_NE(reference.tokens, reference_.tokens) << "nothing was drawn";
-  for (const int ranks : {2, 3}) {
+  for (const int ranks : {2, at_most(3)}) {
     const Setting setting{
         .ranks = ranks, .percent = kPercents[3], .gpu_batch_size = 1, .gpu_batches = 3, .sampling = sampling};
     EXPECT_EQ(run_pipeline(golden_.model, setting, golden_.prompts, new_tokens_).tokens, reference.tokens)
@@ -85,9 +86,9 @@ TEST_P(Invariance, EarlyEnds) {
     if (end != tokens.end()) tokens.erase(end + 1, tokens.end());
     return tokens;
   };
-  for (const int ranks : {1, 3}) {
+  for (const int ranks : {1, at_most(3)}) {
     const auto output =
-        run_pipeline(golden_.model, {.ranks = at_most(ranks), .percent = kPercents[4], .gpu_batch_size = 3},
+        run_pipeline(golden_.model, {.ranks = ranks, .percent = kPercents[4], .gpu_batch_size = 3},
                      golden_.prompts, new_tokens_, eos);
     for (std::size_t i = 0; i < golden_.prompts.size(); ++i)
       EXPECT_EQ(output.tokens[i], truncated(reference_.tokens[i])) << i;
