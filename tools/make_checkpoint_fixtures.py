@@ -140,6 +140,14 @@ def write_refused_torch():
 
     rewrite_archive(good, target("torch-malicious"),
                     replace("/data.pkl", pickle.dumps({"a": Malicious()}, protocol=2)))
+    # The tensor is [2, 3] with strides (3, 1) in a storage of 6.
+    with zipfile.ZipFile(good) as archive:
+        state = archive.read("pytorch_model/data.pkl")
+    for name, old, new in (("torch-beyond-storage", b"K\x03K\x01\x86", b"K\x04K\x01\x86"),
+                           ("torch-beyond-entry", b"K\x06t", b"K\x07t"),
+                           ("torch-beyond-numbers", b"K\x03K\x01\x86", b"\x8a\x08" + 7 * b"\xff" + b"\x7fK\x01\x86")):
+        assert state.count(old) == 1
+        rewrite_archive(good, target(name), replace("/data.pkl", state.replace(old, new)))
     rewrite_archive(good, target("torch-big-endian"), replace("/byteorder", b"big"))
     rewrite_archive(good, target("torch-deflated"),
                     lambda name, old: (old, zipfile.ZIP_DEFLATED if "/data/" in name else plain))
