@@ -5,6 +5,8 @@ Needs Python 3.9 or later with torch, safetensors and numpy (any recent release,
 
     python tools/make_checkpoint_fixtures.py            # writes tests/data/checkpoint/
 
+Runs give the same bytes, but for torch-legacy and torchscript, into which torch writes what differs from run to run.
+
 All values follow one formula, value_of(), which the tests repeat: what a reader returns is compared with the formula,
 not with another reader.
 """

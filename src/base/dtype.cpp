@@ -76,6 +76,7 @@ void store(std::byte* to, DType type, float value) {
 }  // namespace
 
 void convert(const std::byte* from, DType from_type, std::byte* to, DType to_type, std::size_t count) {
+  if (count == 0) return;
   if (from_type == to_type) {
     std::memmove(to, from, count * size_of(to_type));
     return;

@@ -1,7 +1,5 @@
 #include "model/checkpoint/dummy_values.hpp"
 
-#include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -32,23 +30,29 @@ std::size_t index_of_lane(std::uint64_t hash, std::int64_t lane) {
 }
 
 template <class Element>
+std::byte* put(const Element* table, std::uint64_t hash, std::int64_t lane, std::byte* out) {
+  std::memcpy(out, table + index_of_lane(hash, lane), sizeof(Element));  // `out` may be at any address
+  return out + sizeof(Element);
+}
+
+template <class Element>
 void fill_elements(const std::vector<Element>& table, std::uint64_t key, std::int64_t first,
                    std::int64_t count, std::byte* out) {
   const auto* values = table.data();
-  for (auto i = first, end = first + count; i < end;) {
-    const auto hash = hash_of_group(key, static_cast<std::uint64_t>(i / kLanes));
-    const auto lane = i % kLanes;
-    std::array<Element, kLanes> group;
-    for (std::int64_t l = 0; l < kLanes; ++l)
-      group[static_cast<std::size_t>(l)] = values[index_of_lane(hash, l)];
-    const auto taken = std::min(kLanes - lane, end - i);
-    if (taken == kLanes)  // a copy of constant size: one store
-      std::memcpy(out, group.data(), sizeof(group));
-    else
-      std::memcpy(out, group.data() + lane, static_cast<std::size_t>(taken) * sizeof(Element));
-    out += static_cast<std::size_t>(taken) * sizeof(Element);
-    i += taken;
+  const auto hash_at = [&](std::int64_t i) {
+    return hash_of_group(key, static_cast<std::uint64_t>(i / kLanes));
+  };
+  const auto end = first + count;
+  auto i = first;
+  for (; i < end && i % kLanes != 0; ++i) out = put(values, hash_at(i), i % kLanes, out);
+  for (; end - i >= kLanes; i += kLanes) {
+    const auto hash = hash_at(i);
+    out = put(values, hash, 0, out);  // written out: compilers leave the loop a loop
+    out = put(values, hash, 1, out);
+    out = put(values, hash, 2, out);
+    out = put(values, hash, 3, out);
   }
+  for (; i < end; ++i) out = put(values, hash_at(i), i % kLanes, out);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "model/checkpoint/byte_views.hpp"
 #include "model/checkpoint/printable.hpp"
 #include "optpipe/base/units.hpp"
 
@@ -18,12 +19,24 @@ constexpr std::size_t kLongestName = 1024;
 constexpr std::uint64_t kMostEntries = 1'000'000;
 constexpr unsigned long kEncrypted = 1;
 
+// The record that ends every archive, without a comment, which torch never writes. minizip reads what is
+// missing at the end of a file as zeros, and would not notice a cut there.
+void check_end_record(const File& file) {
+  constexpr std::uint64_t kRecordBytes = 22;
+  constexpr std::string_view kSignature = "PK\5\6";
+  if (file.size() >= kRecordBytes) {
+    const auto record = file.bytes(file.size() - kRecordBytes, kRecordBytes);
+    if (as_text(record).starts_with(kSignature) && as_text(record).ends_with(std::string_view("\0\0", 2)))
+      return;
+  }
+  file.fail("it is no complete ZIP archive (its end is missing); fetch it again");
+}
+
 // minizip's handle of an open archive.
 class Archive {
  public:
   explicit Archive(const File& file) : file_(file), handle_(unzOpen64(file.path().c_str())) {
-    if (!handle_)
-      file.fail("it is no complete ZIP archive (its directory, at the end, is missing); fetch it again");
+    if (!handle_) file.fail("it is no complete ZIP archive (its directory cannot be read); fetch it again");
   }
 
   std::uint64_t entries() const {
@@ -72,6 +85,7 @@ class Archive {
 }  // namespace
 
 ZipIndex::ZipIndex(const File& file) : file_(file) {
+  check_end_record(file);
   const Archive archive(file);
   const auto count = archive.entries();
   if (count == 0) file.fail("it is an empty ZIP archive");
