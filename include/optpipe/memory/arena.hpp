@@ -6,17 +6,17 @@
 #include <string>
 
 #include "optpipe/base/units.hpp"
+#include "optpipe/memory/resource.hpp"
 
 namespace optpipe::memory {
 
 inline constexpr Bytes kAlignment = 64;  // of every block: a cache line, and the widest vector
 
-// Page-aligned anonymous memory. Its pages are touched at construction (in parallel where threads > 1), so
-// that a shortage shows here and not in the token loop.
 class Arena {
  public:
-  // Throws CapacityError naming `purpose` and the size where the memory cannot be had.
-  Arena(std::string purpose, Bytes capacity, int threads = 1);
+  // Takes `capacity` (rounded up to pages) from `resource`, which must outlive the arena. Throws what it
+  // throws.
+  Arena(std::string purpose, Bytes capacity, MemoryResource& resource);
   ~Arena();
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&&) = delete;
@@ -29,6 +29,7 @@ class Arena {
 
  private:
   std::string purpose_;
+  MemoryResource& resource_;
   Bytes capacity_ = 0;
   Bytes used_ = 0;
   std::byte* base_ = nullptr;

@@ -18,25 +18,30 @@ Bytes floats(std::int64_t rows, std::int64_t columns) {
 
 }  // namespace
 
-Bytes LayerOps::attention_bytes(const model::ModelConfig& config, std::int64_t rows) {
-  return 2 * floats(rows, config.hidden);
-}
-
-Bytes LayerOps::workspace_bytes(const model::ModelConfig& config, const model::StageSlice& slice,
-                                std::int64_t rows) {
+BackendNeeds LayerOps::needs(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
+                             std::int64_t rows) {
   const auto chunk = std::min(rows, kChunkRows);
-  Bytes bytes = 3 * floats(chunk, config.hidden) + floats(chunk, config.ffn);
-  if (slice.embedding || slice.head) bytes += floats(chunk, config.embedding);
-  if (slice.head) bytes += floats(kHeadChunkRows, config.vocabulary);
-  return bytes;
+  BackendNeeds needs{.hidden = DType::f32, .kv = kv_dtype_for(weights)};
+  needs.attention_bytes = 2 * floats(rows, config.hidden);
+  needs.scratch_bytes = 3 * floats(chunk, config.hidden) + floats(chunk, config.ffn);
+  if (slice.embedding || slice.head) needs.scratch_bytes += floats(chunk, config.embedding);
+  if (slice.head) needs.scratch_bytes += floats(kHeadChunkRows, config.vocabulary);
+  return needs;
 }
 
 LayerOps::LayerOps(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const WeightStore& weights, std::int64_t rows, int threads)
+                   const WeightStore& weights, std::int64_t rows, memory::MemoryResource& resource,
+                   int threads)
     : config_(config),
       weights_(weights),
       threads_(threads),
-      arena_("workspaces", attention_bytes(config, rows) + workspace_bytes(config, slice, rows), threads) {
+      arena_(
+          "workspaces",
+          [&] {
+            const auto bytes = needs(config, slice, DType::f32, rows);
+            return bytes.attention_bytes + bytes.scratch_bytes;
+          }(),
+          resource) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<float*>(arena_.take(floats(count, columns)).data());
   };

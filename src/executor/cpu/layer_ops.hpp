@@ -10,8 +10,9 @@
 #include <span>
 #include <vector>
 
-#include "executor/cpu/kv_store.hpp"
-#include "executor/cpu/weight_store.hpp"
+#include "executor/stage/kv_store.hpp"
+#include "executor/stage/stage_plan.hpp"
+#include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/sampling.hpp"
 #include "optpipe/memory/arena.hpp"
@@ -20,15 +21,12 @@ namespace optpipe::executor {
 
 class LayerOps {
  public:
-  // Bytes of the two buffers that hold q and the attention output of `rows` rows.
-  static Bytes attention_bytes(const model::ModelConfig& config, std::int64_t rows);
-  // Bytes of everything else.
-  static Bytes workspace_bytes(const model::ModelConfig& config, const model::StageSlice& slice,
-                               std::int64_t rows);
-
   // `rows`: of the largest batch.
+  static BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
+                            std::int64_t rows);
+
   LayerOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
-           std::int64_t rows, int threads);
+           std::int64_t rows, memory::MemoryResource& resource, int threads);
 
   // x[row] = token embedding (through project_in) + position embedding.
   void embed(const BatchRows& rows, std::span<const std::int32_t> ids, float* x);

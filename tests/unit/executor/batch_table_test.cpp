@@ -1,4 +1,4 @@
-#include "executor/cpu/batch_table.hpp"
+#include "executor/stage/batch_table.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 // from steps.
 #include <gtest/gtest.h>
 
-#include "executor/cpu/cpu_plan.hpp"
 #include "executor/cpu/layer_ops.hpp"
+#include "executor/stage/stage_plan.hpp"
 #include "optpipe/schedule/validate.hpp"
 
 namespace optpipe::executor {
@@ -31,12 +31,13 @@ TEST(MemoryPlan, EqualsTheProgramsBuffers) {
       const auto slices = model::balance_stages(config, ranks);
       for (int rank = 0; rank < ranks; ++rank) {
         const auto& slice = slices[static_cast<std::size_t>(rank)];
-        const CpuPlan plan = plan_cpu_stage(config, slice, DType::f16, rounds, policy);
-        const auto kv = lay_out_kv(config, slice, rounds.front(), policy, plan.kv_dtype);
+        const auto needs = LayerOps::needs(config, slice, DType::f16, largest_batch(rounds));
+        const StagePlan plan = plan_stage(config, slice, DType::f16, rounds, policy, needs);
+        const auto kv = lay_out_kv(config, slice, rounds.front(), policy, plan.needs.kv);
         const auto program = schedule::build_contiguous(
-            schedule_parameters(plan, config, slice, rounds.front(), kv, Rank(rank), ranks));
+            schedule_parameters(plan, slice, rounds.front(), kv, Rank(rank), ranks));
         const auto buffers = schedule::buffer_bytes(program);
-        const auto scratch = LayerOps::workspace_bytes(config, slice, plan.rows);
+        const auto scratch = needs.scratch_bytes;
         const auto total = [&](std::size_t tier) {
           return plan.use.weights[tier] + plan.use.kv[tier] + plan.use.hidden[tier] +
                  plan.use.workspace[tier];

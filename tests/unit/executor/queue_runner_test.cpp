@@ -1,4 +1,4 @@
-#include "executor/queue_runner.hpp"
+#include "executor/stage/queue_runner.hpp"
 
 #include <gmock/gmock.h>
 

@@ -9,7 +9,8 @@ namespace optpipe::memory {
 namespace {
 
 TEST(Arena, HandsOutAlignedBlocksThatDoNotOverlap) {
-  Arena arena("test", 4096, 2);
+  HostPages pages(2);
+  Arena arena("test", 4096, pages);
   const auto a = arena.take(100), b = arena.take(1);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(a.data()) % kAlignment, 0u);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(b.data()) % kAlignment, 0u);
@@ -20,14 +21,16 @@ TEST(Arena, HandsOutAlignedBlocksThatDoNotOverlap) {
 }
 
 TEST(Arena, MoreThanPlannedIsABug) {
-  Arena arena("test", 4096);
+  HostPages pages;
+  Arena arena("test", 4096, pages);
   arena.take(4000);
   EXPECT_THROW(arena.take(100), ContractViolation);
 }
 
 TEST(Arena, WhatCannotBeHadIsSaidWithItsSize) {
   try {
-    Arena arena("the moon", Bytes{1} << 60);
+    HostPages pages;
+    Arena arena("the moon", Bytes{1} << 60, pages);
     FAIL() << "an exbibyte was to be had";
   } catch (const CapacityError& error) {
     EXPECT_NE(std::string(error.what()).find("the moon"), std::string::npos) << error.what();
@@ -35,7 +38,10 @@ TEST(Arena, WhatCannotBeHadIsSaidWithItsSize) {
   }
 }
 
-TEST(Arena, EmptyOnesAreFree) { EXPECT_EQ(Arena("nothing", 0).take(0).size(), 0u); }
+TEST(Arena, EmptyOnesAreFree) {
+  HostPages pages;
+  EXPECT_EQ(Arena("nothing", 0, pages).take(0).size(), 0u);
+}
 
 }  // namespace
 }  // namespace optpipe::memory

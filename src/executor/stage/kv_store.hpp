@@ -5,7 +5,8 @@
 #include <array>
 #include <vector>
 
-#include "executor/cpu/batch_table.hpp"
+#include "executor/stage/backend.hpp"
+#include "executor/stage/batch_table.hpp"
 #include "optpipe/kernels/cpu.hpp"
 #include "optpipe/memory/arena.hpp"
 #include "optpipe/memory/disk_file.hpp"
@@ -22,7 +23,7 @@ struct KvPlan {
 
 class KvStore {
  public:
-  KvStore(const KvPlan& plan, memory::DiskFile& disk, int threads);
+  KvStore(const KvPlan& plan, memory::DiskFile& disk, const TierMemory& memory);
 
   void begin(memory::KvLayout layout);  // of a new round; what was stored is gone
   const memory::KvLayout& layout() const { return layout_; }
@@ -35,9 +36,11 @@ class KvStore {
 
   // Keys and values of positions before the rows' own.
   void read(const Place& place, const BatchRows& rows, std::int32_t stage);  // disk → stage
-  void load(const Place& place, const BatchRows& rows, std::int32_t stage);  // host, stage → slot
+  void load(const Place& place, const BatchRows& rows, std::int32_t stage,
+            Copier& copier);  // host, stage → slot
   // Those of the rows themselves.
-  void store(const Place& place, const BatchRows& rows, std::int32_t stage);  // slot → host, write stage
+  void store(const Place& place, const BatchRows& rows, std::int32_t stage,
+             Copier& copier);                                                 // slot → host, write stage
   void write(const Place& place, const BatchRows& rows, std::int32_t stage);  // write stage → disk
 
   // Narrows fp32 keys and values [count, heads · dim] of one sequence, from position `position` on, into

@@ -1,14 +1,11 @@
-#include "executor/cpu/hidden_store.hpp"
+#include "executor/stage/hidden_store.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace optpipe::executor {
 namespace {
 
 using memory::aligned;
-
-constexpr Bytes bytes_of(std::int64_t values) { return static_cast<Bytes>(values) * sizeof(float); }
 
 std::array<std::int64_t, 3> cut_by_shares(std::int64_t n, const memory::TierShares& shares) {
   const auto up_to = [&](double percent) {
@@ -17,10 +14,6 @@ std::array<std::int64_t, 3> cut_by_shares(std::int64_t n, const memory::TierShar
   const auto device = up_to(shares.device),
              memory = shares.any_on_disk() ? up_to(shares.device + shares.host) : n;
   return {device, memory - device, n - memory};
-}
-
-void copy(void* to, const void* from, Bytes bytes) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
 }  // namespace
@@ -36,19 +29,19 @@ std::array<Bytes, 3> HiddenPlan::home_bytes() const {
   return bytes;
 }
 
-HiddenStore::HiddenStore(const HiddenPlan& plan, memory::DiskFile& disk, int threads)
+HiddenStore::HiddenStore(const HiddenPlan& plan, memory::DiskFile& disk, const TierMemory& memory)
     : plan_(plan),
       disk_(disk),
       device_("hidden states on the device",
-              static_cast<Bytes>(plan.work_buffers) * aligned(bytes_of(plan.elements)) +
+              static_cast<Bytes>(plan.work_buffers) * aligned(plan.bytes_of(plan.elements)) +
                   static_cast<Bytes>(plan.gpu_batches) * plan.home_bytes()[0],
-              threads),
+              memory.device),
       host_("hidden states on the host",
             static_cast<Bytes>(plan.gpu_batches) * plan.home_bytes()[1] +
                 2 * static_cast<Bytes>(plan.stages) * plan.home_bytes()[2],
-            threads) {
+            memory.host) {
   const auto home = plan.home_bytes();
-  for (int i = 0; i < plan.work_buffers; ++i) work_.push_back(device_.take(bytes_of(plan.elements)));
+  for (int i = 0; i < plan.work_buffers; ++i) work_.push_back(device_.take(plan.bytes_of(plan.elements)));
   for (std::int64_t k = 0; k < plan.gpu_batches; ++k) {
     device_home_.push_back(device_.take(home[0]));
     host_home_.push_back(host_.take(home[1]));
@@ -63,31 +56,36 @@ HiddenStore::HiddenStore(const HiddenPlan& plan, memory::DiskFile& disk, int thr
 std::array<std::int64_t, 3> HiddenStore::cut(std::int64_t n) const { return cut_by_shares(n, plan_.shares); }
 
 void HiddenStore::read(std::size_t gpu_batch, std::int64_t n, std::int32_t stage) {
-  disk_.read(disk_home_[gpu_batch], stages_[static_cast<std::size_t>(stage)].first(bytes_of(cut(n)[2])));
+  disk_.read(disk_home_[gpu_batch],
+             stages_[static_cast<std::size_t>(stage)].first(plan_.bytes_of(cut(n)[2])));
 }
 
-void HiddenStore::load(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage) {
+void HiddenStore::load(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage,
+                       Copier& copier) {
   const auto values = cut(n);
-  float* to = work(buffer);
-  copy(to, device_home_[gpu_batch].data(), bytes_of(values[0]));
-  copy(to + values[0], host_home_[gpu_batch].data(), bytes_of(values[1]));
-  if (values[2] > 0)
-    copy(to + values[0] + values[1], stages_[static_cast<std::size_t>(stage)].data(), bytes_of(values[2]));
+  const Bytes device = plan_.bytes_of(values[0]), host = plan_.bytes_of(values[1]),
+              disk = plan_.bytes_of(values[2]);
+  std::byte* to = work(buffer);
+  if (device > 0) copier.copy(to, device_home_[gpu_batch].data(), device);
+  if (host > 0) copier.copy(to + device, host_home_[gpu_batch].data(), host);
+  if (disk > 0) copier.copy(to + device + host, stages_[static_cast<std::size_t>(stage)].data(), disk);
 }
 
-void HiddenStore::store(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage) {
+void HiddenStore::store(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage,
+                        Copier& copier) {
   const auto values = cut(n);
-  const float* from = work(buffer);
-  copy(device_home_[gpu_batch].data(), from, bytes_of(values[0]));
-  copy(host_home_[gpu_batch].data(), from + values[0], bytes_of(values[1]));
-  if (values[2] > 0)
-    copy(write_stages_[static_cast<std::size_t>(stage)].data(), from + values[0] + values[1],
-         bytes_of(values[2]));
+  const Bytes device = plan_.bytes_of(values[0]), host = plan_.bytes_of(values[1]),
+              disk = plan_.bytes_of(values[2]);
+  const std::byte* from = work(buffer);
+  if (device > 0) copier.copy(device_home_[gpu_batch].data(), from, device);
+  if (host > 0) copier.copy(host_home_[gpu_batch].data(), from + device, host);
+  if (disk > 0)
+    copier.copy(write_stages_[static_cast<std::size_t>(stage)].data(), from + device + host, disk);
 }
 
 void HiddenStore::write(std::size_t gpu_batch, std::int64_t n, std::int32_t stage) {
   disk_.write(disk_home_[gpu_batch],
-              write_stages_[static_cast<std::size_t>(stage)].first(bytes_of(cut(n)[2])));
+              write_stages_[static_cast<std::size_t>(stage)].first(plan_.bytes_of(cut(n)[2])));
 }
 
 }  // namespace optpipe::executor

@@ -1,6 +1,4 @@
-#include "executor/cpu/kv_store.hpp"
-
-#include <cstring>
+#include "executor/stage/kv_store.hpp"
 
 namespace optpipe::executor {
 
@@ -8,13 +6,13 @@ using memory::aligned;
 using memory::KvSegment;
 using memory::Tier;
 
-KvStore::KvStore(const KvPlan& plan, memory::DiskFile& disk, int threads)
+KvStore::KvStore(const KvPlan& plan, memory::DiskFile& disk, const TierMemory& memory)
     : disk_(disk),
       device_("the KV cache on the device",
-              plan.bytes[0] + static_cast<Bytes>(plan.slots) * aligned(plan.slot_bytes), threads),
+              plan.bytes[0] + static_cast<Bytes>(plan.slots) * aligned(plan.slot_bytes), memory.device),
       host_("the KV cache on the host",
             plan.bytes[1] + static_cast<Bytes>(plan.stages + plan.write_stages) * aligned(plan.stage_bytes),
-            threads) {
+            memory.host) {
   device_home_ = device_.take(plan.bytes[0]);
   host_home_ = host_.take(plan.bytes[1]);
   disk_home_ = disk.take(plan.bytes[2]);
@@ -69,25 +67,25 @@ void KvStore::read(const Place& place, const BatchRows& rows, std::int32_t stage
   });
 }
 
-void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage) {
+void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage, Copier& copier) {
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     if (segment.tier == Tier::device) return;
     const std::byte* from = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
                                                        : stages_[static_cast<std::size_t>(stage)].data();
     std::byte* to = on_device(place, segment) - segment.offset;
     for_both(segment, 0, span.position,
-             [&](Bytes offset, Bytes bytes) { std::memcpy(to + offset, from + offset, bytes); });
+             [&](Bytes offset, Bytes bytes) { copier.copy(to + offset, from + offset, bytes); });
   });
 }
 
-void KvStore::store(const Place& place, const BatchRows& rows, std::int32_t stage) {
+void KvStore::store(const Place& place, const BatchRows& rows, std::int32_t stage, Copier& copier) {
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     if (segment.tier == Tier::device) return;
     std::byte* to = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
                                                : write_stages_[static_cast<std::size_t>(stage)].data();
     const std::byte* from = on_device(place, segment) - segment.offset;
     for_both(segment, span.position, span.count,
-             [&](Bytes offset, Bytes bytes) { std::memcpy(to + offset, from + offset, bytes); });
+             [&](Bytes offset, Bytes bytes) { copier.copy(to + offset, from + offset, bytes); });
   });
 }
 

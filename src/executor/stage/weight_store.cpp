@@ -1,10 +1,9 @@
-#include "executor/cpu/weight_store.hpp"
+#include "executor/stage/weight_store.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "optpipe/base/check.hpp"
 #include "optpipe/base/error.hpp"
@@ -17,8 +16,10 @@ using memory::Tier;
 using model::Role;
 
 WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
-                        const memory::TierShares& shares, int slots) {
+                        const memory::TierShares& shares, int slots, bool tables_whole) {
   WeightPlan plan;
+  const bool move_tables = tables_whole && !shares.all_on_device();
+  const memory::TierShares table_shares = move_tables ? memory::TierShares{0, 100} : shares;
   plan.dtype = dtype;
   const auto add = [&](const GroupLayout& layout) {
     for (const Tier tier : memory::kTiers) plan.bytes[static_cast<std::size_t>(tier)] += layout.on(tier);
@@ -26,13 +27,14 @@ WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlic
   if (slice.embedding) {
     std::vector<model::TensorSpec> tables, projection;
     for (const auto& spec : model::embedding_tensors(config)) {
-      const bool shared_with_head = spec.role == Role::token_embedding && slice.head && config.tied_head;
+      const bool shared_with_head =
+          spec.role == Role::token_embedding && slice.head && config.tied_head && !move_tables;
       if (spec.role == Role::project_in)
         projection.push_back(spec);
       else if (!shared_with_head)
         tables.push_back(spec);
     }
-    plan.tables = memory::lay_out_group(tables, dtype, shares);
+    plan.tables = memory::lay_out_group(tables, dtype, table_shares);
     plan.projection = memory::lay_out_group(projection, dtype, {});
     add(plan.tables);
     add(plan.projection);
@@ -60,13 +62,14 @@ WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlic
 }
 
 WeightStore::WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk,
-                         int threads)
+                         const TierMemory& memory, Copier& copier)
     : plan_(std::move(plan)),
       disk_(disk),
+      device_is_host_(memory.device.is_host_accessible()),
       device_("weights on the device",
-              plan_.bytes[0] + static_cast<Bytes>(plan_.slots) * aligned(plan_.slot_bytes), threads),
+              plan_.bytes[0] + static_cast<Bytes>(plan_.slots) * aligned(plan_.slot_bytes), memory.device),
       host_("weights on the host",
-            plan_.bytes[1] + static_cast<Bytes>(plan_.stages) * aligned(plan_.stage_bytes), threads) {
+            plan_.bytes[1] + static_cast<Bytes>(plan_.stages) * aligned(plan_.stage_bytes), memory.host) {
   tables_.layout = plan_.tables;
   projection_.layout = plan_.projection;
   place(tables_, device_, host_);
@@ -79,9 +82,9 @@ WeightStore::WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, m
   for (int i = 0; i < plan_.stages; ++i) stages_.push_back(host_.take(plan_.stage_bytes));
   token_table_ =
       tables_.layout.find(Role::token_embedding) != nullptr || groups_.empty() ? &tables_ : &groups_.back();
-  fill(tables_, checkpoint);
-  fill(projection_, checkpoint);
-  for (const Group& group : groups_) fill(group, checkpoint);
+  fill(tables_, checkpoint, copier);
+  fill(projection_, checkpoint, copier);
+  for (const Group& group : groups_) fill(group, checkpoint, copier);
 }
 
 void WeightStore::place(Group& group, memory::Arena& device, memory::Arena& host) {
@@ -107,7 +110,7 @@ void check_shape(const model::TensorSpec& spec, const model::TensorInfo& info,
 
 // Goes through the tensor in chunks of rows, so that neither conversion nor the way to disk needs a copy of
 // the whole.
-void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint) {
+void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint, Copier& copier) {
   constexpr Bytes kChunk = 8 * kMiB;
   std::vector<std::byte> raw, converted;
   for (const auto& tensor : group.layout.tensors) {
@@ -126,10 +129,10 @@ void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint) 
         const auto count = rows * spec.columns;
         const Bytes size = static_cast<Bytes>(rows) * row_bytes,
                     offset = piece.offset + static_cast<Bytes>(row) * row_bytes;
-        const bool in_memory = piece.tier != Tier::disk;
-        converted.resize(in_memory ? 0 : size);
+        const bool in_place = piece.tier == Tier::host || (piece.tier == Tier::device && device_is_host_);
+        converted.resize(in_place ? 0 : size);
         std::byte* to =
-            in_memory ? group.base[static_cast<std::size_t>(piece.tier)] + offset : converted.data();
+            in_place ? group.base[static_cast<std::size_t>(piece.tier)] + offset : converted.data();
         const auto first = (piece.first_row + row) * spec.columns;
         if (info->dtype == plan_.dtype) {
           checkpoint.read(spec.name, first, count, {to, size});
@@ -138,7 +141,13 @@ void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint) 
           checkpoint.read(spec.name, first, count, raw);
           convert(raw.data(), info->dtype, to, plan_.dtype, static_cast<std::size_t>(count));
         }
-        if (!in_memory) disk_.write(group.disk_base + offset, converted);
+        if (in_place) continue;
+        if (piece.tier == Tier::disk) {
+          disk_.write(group.disk_base + offset, converted);
+        } else {
+          copier.copy(group.base[0] + offset, converted.data(), size);
+          copier.finish();
+        }
       }
     }
   }
@@ -150,17 +159,18 @@ void WeightStore::read(std::size_t group, std::int32_t stage) {
 }
 
 // A slot holds the host block and then the disk block; part p of n is the p-th nth of these bytes.
-void WeightStore::load(std::size_t group, std::int32_t slot, std::int32_t stage, int part, int parts) {
+void WeightStore::load(std::size_t group, std::int32_t slot, std::int32_t stage, int part, int parts,
+                       Copier& copier) {
   const Group& source = groups_[group];
   const Bytes total = source.layout.slot_bytes(), from_host = source.layout.on(Tier::host);
   const auto n = static_cast<Bytes>(parts);
   const auto cut = [&](int p) { return total * static_cast<Bytes>(p) / n; };
   const Bytes begin = cut(part), end = cut(part + 1);
   std::byte* to = slots_[static_cast<std::size_t>(slot)].data();
-  if (begin < from_host) std::memcpy(to + begin, source.base[1] + begin, std::min(end, from_host) - begin);
+  if (begin < from_host) copier.copy(to + begin, source.base[1] + begin, std::min(end, from_host) - begin);
   if (end > from_host) {
     const Bytes first = std::max(begin, from_host);
-    std::memcpy(to + first, stages_[static_cast<std::size_t>(stage)].data() + (first - from_host),
+    copier.copy(to + first, stages_[static_cast<std::size_t>(stage)].data() + (first - from_host),
                 end - first);
   }
 }

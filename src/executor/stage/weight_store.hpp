@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "executor/stage/backend.hpp"
 #include "optpipe/kernels/cpu.hpp"
 #include "optpipe/memory/arena.hpp"
 #include "optpipe/memory/disk_file.hpp"
@@ -24,7 +25,8 @@ struct Matrix {
   kernels::MatrixView view() const { return {dtype, rows, columns, {pieces.data(), count}}; }
 };
 
-// Where the weights of each group go; pure.
+// Where the weights of each group go; pure. With `tables_whole`, embedding tables that are not wholly on the
+// device lie on the host and are not shared with the head.
 struct WeightPlan {
   DType dtype{};
   memory::GroupLayout tables;      // token and position embedding: gathered in place, on whatever tier
@@ -38,17 +40,18 @@ struct WeightPlan {
   bool layers_move = false, head_moves = false, layers_on_disk = false, head_on_disk = false;
 };
 WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
-                        const memory::TierShares& shares, int slots);
+                        const memory::TierShares& shares, int slots, bool tables_whole = false);
 
 class WeightStore {
  public:
   // Takes memory and reads the slice from the checkpoint. Throws InputError for a tensor that is missing or
   // has another shape than the configuration says.
-  WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk, int threads);
+  WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk,
+              const TierMemory& memory, Copier& copier);
 
   void read(std::size_t group, std::int32_t stage);  // disk → stage
-  void load(std::size_t group, std::int32_t slot, std::int32_t stage, int part,
-            int parts);  // host, stage → slot
+  // host, stage → slot; part `part` of `parts`
+  void load(std::size_t group, std::int32_t slot, std::int32_t stage, int part, int parts, Copier& copier);
 
   // Of a group whose offloaded part is in `slot` (-1 where it has none). An absent tensor gives a null
   // vector.
@@ -67,11 +70,12 @@ class WeightStore {
   };
 
   void place(Group& group, memory::Arena& device, memory::Arena& host);
-  void fill(const Group& group, const model::Checkpoint& checkpoint);
+  void fill(const Group& group, const model::Checkpoint& checkpoint, Copier& copier);
   Matrix view(const Group& group, const memory::TensorPlacement& tensor, const std::byte* slot) const;
 
   WeightPlan plan_;
   memory::DiskFile& disk_;
+  bool device_is_host_ = true;
   memory::Arena device_, host_;
   Group tables_, projection_;
   std::vector<Group> groups_;

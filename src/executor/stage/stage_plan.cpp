@@ -1,8 +1,8 @@
-#include "executor/cpu/cpu_plan.hpp"
+#include "executor/stage/stage_plan.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
-
-#include "executor/cpu/layer_ops.hpp"
 
 namespace optpipe::executor {
 namespace {
@@ -29,6 +29,22 @@ KvPlan plan_kv(const model::ModelConfig& config, const model::StageSlice& slice,
   return plan;
 }
 
+HiddenPlan plan_hidden(const model::ModelConfig& config, std::int64_t rows, const memory::Policy& policy,
+                       std::size_t micro_batches, DType dtype) {
+  HiddenPlan plan;
+  plan.shares = policy.hidden;
+  plan.element = size_of(dtype);
+  plan.elements = rows * config.hidden;
+  plan.gpu_batches = policy.gpu_batches;
+  const int sets = micro_batches > 1 ? 2 : 1;
+  plan.work_buffers =
+      policy.hidden.all_on_device() ? sets * static_cast<int>(policy.gpu_batches) : kHiddenSlots;
+  plan.stages = policy.hidden.any_on_disk() ? kStages : 0;
+  return plan;
+}
+
+}  // namespace
+
 std::int64_t largest_batch(const std::vector<memory::Round>& rounds) {
   std::int64_t most = 1;
   for (const auto& round : rounds) {
@@ -43,20 +59,18 @@ std::int64_t largest_batch(const std::vector<memory::Round>& rounds) {
   return most;
 }
 
-HiddenPlan plan_hidden(const model::ModelConfig& config, std::int64_t rows, const memory::Policy& policy,
-                       std::size_t micro_batches) {
-  HiddenPlan plan;
-  plan.shares = policy.hidden;
-  plan.elements = rows * config.hidden;
-  plan.gpu_batches = policy.gpu_batches;
-  const int sets = micro_batches > 1 ? 2 : 1;
-  plan.work_buffers =
-      policy.hidden.all_on_device() ? sets * static_cast<int>(policy.gpu_batches) : kHiddenSlots;
-  plan.stages = policy.hidden.any_on_disk() ? kStages : 0;
-  return plan;
+DType weight_dtype(const model::ModelConfig& config, const model::StageSlice& slice,
+                   const model::Checkpoint& checkpoint) {
+  const auto layer = model::layer_tensors(config, slice.first);
+  const auto fc1 = std::find_if(layer.begin(), layer.end(),
+                                [](const auto& spec) { return spec.role == model::Role::fc1_weight; });
+  const auto info = checkpoint.find(fc1->name);
+  if (!info)
+    throw InputError(
+        fmt::format("{} has no tensor {}: it is incomplete, or config.json describes another model",
+                    checkpoint.describe(), fc1->name));
+  return info->dtype;
 }
-
-}  // namespace
 
 DType kv_dtype_for(DType weights) { return weights == DType::f16 ? DType::f16 : DType::f32; }
 
@@ -65,16 +79,17 @@ memory::KvLayout lay_out_kv(const model::ModelConfig& config, const model::Stage
   return memory::lay_out_kv(round, slice.layers, config.heads, config.head_dim(), dtype, policy.kv);
 }
 
-CpuPlan plan_cpu_stage(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
-                       const std::vector<memory::Round>& rounds, const memory::Policy& policy) {
-  CpuPlan plan;
-  plan.kv_dtype = kv_dtype_for(weights);
+StagePlan plan_stage(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
+                     const std::vector<memory::Round>& rounds, const memory::Policy& policy,
+                     const BackendNeeds& needs) {
+  StagePlan plan;
+  plan.needs = needs;
   plan.rows = largest_batch(rounds);
-  plan.weights = plan_weights(config, slice, weights, policy.weights, kWeightSlots);
-  plan.kv = plan_kv(config, slice, rounds, policy, plan.kv_dtype);
+  plan.weights = plan_weights(config, slice, weights, policy.weights, kWeightSlots, needs.tables_whole);
+  plan.kv = plan_kv(config, slice, rounds, policy, needs.kv);
   const std::size_t micro_batches = rounds.empty() ? 1 : rounds.front().micro_batches.size();
   const bool alone = slice.embedding && slice.head;
-  plan.hidden = plan_hidden(config, plan.rows, policy, alone ? micro_batches : 2);
+  plan.hidden = plan_hidden(config, plan.rows, policy, alone ? micro_batches : 2, needs.hidden);
 
   const auto home = plan.hidden.home_bytes();
   const auto batches = static_cast<Bytes>(policy.gpu_batches);
@@ -86,19 +101,17 @@ CpuPlan plan_cpu_stage(const model::ModelConfig& config, const model::StageSlice
   use.kv = plan.kv.bytes;
   use.kv[0] += slots(plan.kv.slots, plan.kv.slot_bytes);
   use.kv[1] += slots(plan.kv.stages + plan.kv.write_stages, plan.kv.stage_bytes);
-  use.hidden = {batches * home[0] +
-                    slots(plan.hidden.work_buffers, static_cast<Bytes>(plan.hidden.elements) * sizeof(float)),
-                batches * home[1] + slots(2 * plan.hidden.stages, home[2]), batches * home[2]};
-  use.workspace = {
-      LayerOps::attention_bytes(config, plan.rows) + LayerOps::workspace_bytes(config, slice, plan.rows), 0,
-      0};
+  use.hidden = {
+      batches * home[0] + slots(plan.hidden.work_buffers, plan.hidden.bytes_of(plan.hidden.elements)),
+      batches * home[1] + slots(2 * plan.hidden.stages, home[2]), batches * home[2]};
+  use.workspace = {needs.attention_bytes + needs.scratch_bytes, 0, 0};
   plan.disk_bytes = aligned(use.weights[2]) + aligned(use.kv[2]) + aligned(use.hidden[2]);
   return plan;
 }
 
-schedule::StageParameters schedule_parameters(const CpuPlan& plan, const model::ModelConfig& config,
-                                              const model::StageSlice& slice, const memory::Round& round,
-                                              const memory::KvLayout& kv, Rank rank, int ranks) {
+schedule::StageParameters schedule_parameters(const StagePlan& plan, const model::StageSlice& slice,
+                                              const memory::Round& round, const memory::KvLayout& kv,
+                                              Rank rank, int ranks) {
   schedule::StageParameters p;
   p.rank = rank;
   p.ranks = ranks;
@@ -115,10 +128,10 @@ schedule::StageParameters schedule_parameters(const CpuPlan& plan, const model::
   p.hidden_slots = kHiddenSlots;
   p.sizes.weight_slot = aligned(plan.weights.slot_bytes);
   p.sizes.weight_stage = aligned(plan.weights.stage_bytes);
-  p.sizes.hidden_work = aligned(static_cast<Bytes>(plan.hidden.elements) * sizeof(float));
+  p.sizes.hidden_work = aligned(plan.hidden.bytes_of(plan.hidden.elements));
   p.sizes.hidden_home = plan.hidden.home_bytes();
   p.sizes.hidden_stage = plan.hidden.home_bytes()[2];
-  p.sizes.attention = LayerOps::attention_bytes(config, plan.rows);
+  p.sizes.attention = plan.needs.attention_bytes;
   p.sizes.kv_slot = aligned(plan.kv.slot_bytes);
   p.sizes.kv_stage = aligned(plan.kv.stage_bytes);
   p.sizes.kv_block = [&kv](MicroBatchId m, GpuBatchId k, std::int64_t layer) {

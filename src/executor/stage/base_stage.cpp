@@ -1,0 +1,177 @@
+#include "executor/stage/base_stage.hpp"
+
+#include "optpipe/base/check.hpp"
+#include "optpipe/schedule/builder.hpp"
+#include "optpipe/schedule/validate.hpp"
+
+namespace optpipe::executor {
+
+using comm::Channel;
+using schedule::BufferKind;
+using schedule::Program;
+using schedule::Step;
+using schedule::StepKind;
+
+BaseStage::BaseStage(const StageInputs& inputs, StagePlan plan, const TierMemory& memory, Copier& copier)
+    : config_(inputs.config),
+      slice_(inputs.slice),
+      plan_(std::move(plan)),
+      options_(inputs.options),
+      transport_(inputs.transport),
+      disk_(inputs.options.offload_directory, plan_.disk_bytes),
+      weights_(plan_.weights, inputs.checkpoint, disk_, memory, copier),
+      kv_(plan_.kv, disk_, memory),
+      hidden_(plan_.hidden, disk_, memory),
+      on_failure_(inputs.on_failure) {}
+
+RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
+  OPTPIPE_CHECK(!slice_.embedding || sink != nullptr, "the first stage needs a place for tokens");
+  sink_ = sink;
+  batches_.begin(round);
+  kv_.begin(lay_out_kv(config_, slice_, round, options_.policy, plan_.needs.kv));
+  const auto parameters =
+      schedule_parameters(plan_, slice_, round, kv_.layout(), transport_.rank(), transport_.size());
+  const Program program = schedule::build_contiguous(parameters);
+  if (const auto faults = schedule::find_faults(program); !faults.empty())
+    OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
+  awaited_first_tokens_ = round.sequences();
+  statistics_ = {};
+  begin_round(program);
+  begin_ = std::chrono::steady_clock::now();
+  statistics_.busy_s = run_program(program, *this, options_.policy.overlap, on_failure_);
+  end_round();
+  statistics_.total_s = since_begin();
+  return statistics_;
+}
+
+KvStore::Place BaseStage::place(const Program& program, const Step& step) const {
+  const std::int64_t layer = step.layer.value - slice_.first.value;
+  return {&kv_.layout().block(step.micro_batch, step.gpu_batch, layer),
+          program.index_of(step, BufferKind::kv_slot)};
+}
+
+std::vector<std::int32_t> BaseStage::token_ids(const Step& step, const BatchRows& rows) const {
+  std::vector<std::int32_t> ids;
+  for (const RowSpan& span : rows.spans) {
+    const auto sequence = static_cast<std::size_t>(span.sequence);
+    if (step.token_step.value > 0) {
+      ids.push_back(batches_.newest(step)[sequence]);
+    } else {
+      const auto prompt = sink_->prompt(batches_.batch(step)[sequence].index);
+      ids.insert(ids.end(), prompt.begin(), prompt.end());
+    }
+  }
+  return ids;
+}
+
+void BaseStage::send_flags(const Step& step) {
+  transport_.send(next(), Channel::batch, std::as_bytes(std::span(batches_.running(step))));
+}
+
+void BaseStage::recv_flags(const Step& step) {
+  std::vector<std::uint8_t> flags(batches_.batch(step).size());
+  const auto size = transport_.recv(previous(), Channel::batch, std::as_writable_bytes(std::span(flags)));
+  OPTPIPE_CHECK(size == flags.size(), "{} flags arrived for {} sequences", size, flags.size());
+  batches_.set_running(step, step.token_step.value, std::move(flags));
+}
+
+void BaseStage::send_tokens(const Step& step) {
+  const auto& tokens = batches_.tokens(step);
+  if (!tokens.empty()) transport_.send(Rank(0), Channel::tokens, std::as_bytes(std::span(tokens)));
+}
+
+void BaseStage::recv_tokens(const Step& step) {
+  auto& tokens = batches_.tokens(step);
+  tokens.resize(batches_.rows(step).spans.size());
+  if (tokens.empty()) return;
+  const auto bytes = transport_.recv(Rank(transport_.size() - 1), Channel::tokens,
+                                     std::as_writable_bytes(std::span(tokens)));
+  OPTPIPE_CHECK(bytes == tokens.size() * sizeof(std::int32_t), "{} bytes arrived for {} tokens", bytes,
+                tokens.size());
+}
+
+void BaseStage::accept(const Step& step) {
+  const auto& batch = batches_.batch(step);
+  const BatchRows rows = batches_.rows(step);
+  const auto& tokens = batches_.tokens(step);
+  std::vector<std::uint8_t> goes_on(batch.size(), 0);
+  for (std::size_t i = 0; i < rows.spans.size(); ++i) {
+    const auto s = static_cast<std::size_t>(rows.spans[i].sequence);
+    const bool wanted = sink_->accept(batch[s].index, tokens[i]);
+    goes_on[s] = wanted && step.token_step.value + 1 < batch[s].new_tokens;
+  }
+  if (step.token_step.value == 0) {
+    awaited_first_tokens_ -= static_cast<std::int64_t>(rows.spans.size());
+    if (awaited_first_tokens_ == 0) statistics_.prefill_s = since_begin();
+  }
+  batches_.set_newest(step, rows, tokens);
+  batches_.set_running(step, step.token_step.value + 1, std::move(goes_on));
+}
+
+bool BaseStage::run_disk_step(const Program& program, const Step& step) {
+  const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
+  if (step.kind == StepKind::read_weights) {
+    // Nothing is worth loading once no sequence runs any more; a later micro-batch cannot revive one.
+    if (!batches_.all_over()) weights_.read(group(step), buffer(BufferKind::weight_stage));
+    return true;
+  }
+  if (step.queue != schedule::Queue::disk_read && step.queue != schedule::Queue::disk_write) return false;
+  const BatchRows rows = batches_.rows(step);
+  if (rows.rows == 0) return true;
+  const auto k = static_cast<std::size_t>(step.gpu_batch.value);
+  const std::int64_t values = rows.rows * config_.hidden;
+  switch (step.kind) {
+    case StepKind::read_kv:
+      kv_.read(place(program, step), rows, buffer(BufferKind::kv_stage));
+      return true;
+    case StepKind::write_kv:
+      kv_.write(place(program, step), rows, buffer(BufferKind::kv_write_stage));
+      return true;
+    case StepKind::read_hidden:
+      hidden_.read(k, values, buffer(BufferKind::hidden_stage));
+      return true;
+    case StepKind::write_hidden:
+      hidden_.write(k, values, buffer(BufferKind::hidden_write_stage));
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool BaseStage::run_copy_step(const Program& program, const Step& step, Copier& copier) {
+  const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
+  if (step.kind == StepKind::load_weights) {
+    if (!batches_.all_over())
+      weights_.load(group(step), buffer(BufferKind::weight_slot), buffer(BufferKind::weight_stage), step.part,
+                    program.weight_parts, copier);
+    return true;
+  }
+  if (step.queue != schedule::Queue::load && step.queue != schedule::Queue::store) return false;
+  const BatchRows rows = batches_.rows(step);
+  if (rows.rows == 0) return true;
+  const auto k = static_cast<std::size_t>(step.gpu_batch.value);
+  const std::int64_t values = rows.rows * config_.hidden;
+  switch (step.kind) {
+    case StepKind::load_kv:
+      kv_.load(place(program, step), rows, buffer(BufferKind::kv_stage), copier);
+      return true;
+    case StepKind::store_kv:
+      kv_.store(place(program, step), rows, buffer(BufferKind::kv_write_stage), copier);
+      return true;
+    case StepKind::load_hidden:
+      hidden_.load(k, values, buffer(BufferKind::hidden_work), buffer(BufferKind::hidden_stage), copier);
+      return true;
+    case StepKind::store_hidden:
+      hidden_.store(k, values, buffer(BufferKind::hidden_work), buffer(BufferKind::hidden_write_stage),
+                    copier);
+      return true;
+    default:
+      return false;
+  }
+}
+
+double BaseStage::since_begin() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+}
+
+}  // namespace optpipe::executor

@@ -1,0 +1,83 @@
+// What stages of every backend share: memory, the course of a round, messages to other stages, the fate of
+// sequences.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+
+#include "executor/stage/batch_table.hpp"
+#include "executor/stage/hidden_store.hpp"
+#include "executor/stage/kv_store.hpp"
+#include "executor/stage/queue_runner.hpp"
+#include "executor/stage/stage_plan.hpp"
+#include "executor/stage/weight_store.hpp"
+#include "optpipe/executor/stage.hpp"
+
+namespace optpipe::executor {
+
+// What a stage is made from; all of it outlives the stage's construction only, but for the transport.
+struct StageInputs {
+  const model::ModelConfig& config;
+  const model::StageSlice& slice;
+  const model::Checkpoint& checkpoint;
+  const StageOptions& options;
+  comm::Transport& transport;
+  FailureHandler on_failure;
+};
+
+class BaseStage : public Stage, protected StepHandler {
+ public:
+  RunStatistics run(const memory::Round& round, TokenSink* sink) final;
+  MemoryUse memory_use() const final { return plan_.use; }
+
+ protected:
+  BaseStage(const StageInputs& inputs, StagePlan plan, const TierMemory& memory, Copier& copier);
+
+  // Before a round's first step, and after its last: nothing may be under way then.
+  virtual void begin_round(const schedule::Program&) {}
+  virtual void end_round() {}
+
+  std::size_t group(const schedule::Step& step) const {
+    return static_cast<std::size_t>(step.layer.value - slice_.first.value);
+  }
+  KvStore::Place place(const schedule::Program& program, const schedule::Step& step) const;
+
+  // Ids of all rows: the prompts at step 0, the newest tokens later.
+  std::vector<std::int32_t> token_ids(const schedule::Step& step, const BatchRows& rows) const;
+
+  // Steps that need no device. A message of hidden states begins with one flag a sequence: does it still run?
+  void send_flags(const schedule::Step& step);
+  void recv_flags(const schedule::Step& step);
+  void send_tokens(const schedule::Step& step);
+  void recv_tokens(const schedule::Step& step);
+  void accept(const schedule::Step& step);
+
+  // Reads from disk and writes to it: true if the step was one. Loads and stores: the same, through `copier`.
+  bool run_disk_step(const schedule::Program& program, const schedule::Step& step);
+  bool run_copy_step(const schedule::Program& program, const schedule::Step& step, Copier& copier);
+
+  Rank next() const { return Rank(transport_.rank().value + 1); }
+  Rank previous() const { return Rank(transport_.rank().value - 1); }
+
+  model::ModelConfig config_;
+  model::StageSlice slice_;
+  StagePlan plan_;
+  StageOptions options_;
+  comm::Transport& transport_;
+  memory::DiskFile disk_;
+  WeightStore weights_;
+  KvStore kv_;
+  HiddenStore hidden_;
+  BatchTable batches_;
+
+ private:
+  double since_begin() const;
+
+  FailureHandler on_failure_;
+  TokenSink* sink_ = nullptr;
+  RunStatistics statistics_;
+  std::chrono::steady_clock::time_point begin_;
+  std::int64_t awaited_first_tokens_ = 0;
+};
+
+}  // namespace optpipe::executor
