@@ -27,6 +27,14 @@ if(NOT OPTPIPE_CUDA STREQUAL "OFF")
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     set(OPTPIPE_HAVE_CUDA ON)
+    if(NOT CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES 75;80;86;90)  # T4, A100, A10 and RTX 30, H100
+    endif()
+    enable_language(CUDA)
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # some CMake 3.25 do not know that nvcc takes it
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    endif()
+    find_package(CUDAToolkit REQUIRED)
   elseif(OPTPIPE_CUDA STREQUAL "ON")
     message(FATAL_ERROR "OPTPIPE_CUDA=ON, but no nvcc was found: install the CUDA toolkit, put nvcc on PATH, or "
                         "choose OPTPIPE_CUDA=OFF")

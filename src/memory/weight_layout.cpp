@@ -8,11 +8,15 @@
 namespace optpipe::memory {
 namespace {
 
+// Matrices are cut at multiples of so many rows, which keeps GPU loads wide; 0.1 % of OPT-125M's layer.
+constexpr std::int64_t kCutRows = 8;
+
 // Rows of the tensor that begins at byte `begin` of the group and that lie before the boundary at byte
 // `boundary`.
 std::int64_t rows_before(double boundary, double begin, double row_bytes, std::int64_t rows) {
-  const double wanted = std::round((boundary - begin) / row_bytes);
-  return static_cast<std::int64_t>(std::clamp(wanted, 0.0, static_cast<double>(rows)));
+  const std::int64_t unit = rows % kCutRows == 0 ? kCutRows : 1;
+  const double wanted = std::round((boundary - begin) / row_bytes / static_cast<double>(unit));
+  return unit * static_cast<std::int64_t>(std::clamp(wanted, 0.0, static_cast<double>(rows / unit)));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "support/golden.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -12,6 +13,13 @@ std::vector<std::int64_t> Golden::new_tokens() const {
   std::vector<std::int64_t> counts;
   for (const auto& of_prompt : tokens) counts.push_back(static_cast<std::int64_t>(of_prompt.size()));
   return counts;
+}
+
+double Golden::logit_spread(std::size_t prompt) const {
+  double sum = 0, squares = 0;
+  for (const double logit : first_logits[prompt]) sum += logit, squares += logit * logit;
+  const auto n = static_cast<double>(first_logits[prompt].size());
+  return std::sqrt(squares / n - sum * sum / (n * n));
 }
 
 std::vector<std::string> golden_names() {
@@ -31,6 +39,7 @@ Golden load_golden(const std::string& name) {
   json.at("prompts").get_to(golden.prompts);
   json.at("tokens").get_to(golden.tokens);
   json.at("first_logits").get_to(golden.first_logits);
+  json.at("margins").get_to(golden.margins);
   return golden;
 }
 

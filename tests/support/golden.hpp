@@ -14,8 +14,10 @@ struct Golden {
   std::vector<std::vector<std::int32_t>> prompts;
   std::vector<std::vector<std::int32_t>> tokens;  // greedy, [prompt][new token]
   std::vector<std::vector<float>> first_logits;   // [prompt][V]
+  std::vector<std::vector<float>> margins;        // [prompt][new token]: largest logit less the second
 
   std::vector<std::int64_t> new_tokens() const;
+  double logit_spread(std::size_t prompt) const;  // standard deviation of the first logits
 };
 
 std::vector<std::string> golden_names();  // folders with a config.json and a golden.json; at least one

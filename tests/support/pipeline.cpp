@@ -80,9 +80,14 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
               executor::share_sequences(*transport, rank == 0 ? sequences : std::vector<memory::Sequence>{});
           const auto rounds = memory::make_rounds(shared, options.policy, setting.ranks);
           const auto checkpoint = model::open_checkpoint(model);
-          const auto stage = executor::make_cpu_stage(
-              config, slices[static_cast<std::size_t>(rank)], *checkpoint, rounds, options, *transport,
-              [&](std::exception_ptr) { transport->abort(ExitStatus::failure, "a step failed"); });
+          const executor::FailureHandler on_failure = [&](std::exception_ptr) {
+            transport->abort(ExitStatus::failure, "a step failed");
+          };
+          const auto& slice = slices[static_cast<std::size_t>(rank)];
+          const auto stage = setting.cuda ? executor::make_cuda_stage(0, config, slice, *checkpoint, rounds,
+                                                                      options, *transport, on_failure)
+                                          : executor::make_cpu_stage(config, slice, *checkpoint, rounds,
+                                                                     options, *transport, on_failure);
           executor::run_rounds(*stage, rounds, rank == 0 ? &collector : nullptr, {});
         } catch (...) {
           const std::lock_guard lock(mutex);

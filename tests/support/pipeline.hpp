@@ -17,6 +17,7 @@ struct Setting {
   std::int64_t gpu_batch_size = 4, gpu_batches = 1, micro_batches = 0;
   bool overlap = true;
   int threads = 1;
+  bool cuda = false;  // on GPU 0, which several ranks share
   kernels::SamplingOptions sampling{};
 };
 std::string to_string(const Setting& setting);

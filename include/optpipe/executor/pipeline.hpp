@@ -12,7 +12,7 @@ namespace optpipe::executor {
 
 // Runs `action` on every rank and compares notes: where it failed anywhere, every rank throws, the first
 // failing rank's error on rank 0 and silently (Reported) on others. So one message is printed and all ranks
-// end with the same status.
+// end.
 void agree(comm::Transport& transport, const std::function<void()>& action);
 
 // Thrown where another rank tells the user what went wrong.

@@ -70,4 +70,15 @@ std::unique_ptr<Stage> make_cpu_stage(const model::ModelConfig& config, const mo
                                       const std::vector<memory::Round>& rounds, const StageOptions& options,
                                       comm::Transport& transport, FailureHandler on_failure);
 
+// The same on GPU `device` (CUDA's numbering). fp16 throughout; weights of other formats are converted as
+// they are read.
+std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& config,
+                                       const model::StageSlice& slice, const model::Checkpoint& checkpoint,
+                                       const std::vector<memory::Round>& rounds, const StageOptions& options,
+                                       comm::Transport& transport, FailureHandler on_failure);
+
+// GPUs that this process can use; 0 where there is none, or where the program was built without CUDA.
+int cuda_devices();
+bool built_with_cuda();
+
 }  // namespace optpipe::executor

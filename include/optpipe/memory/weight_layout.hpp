@@ -38,8 +38,8 @@ struct GroupLayout {
 };
 
 // Splits the group by bytes: in the tensors' order, the first `shares.device` percent lies on the device, the
-// next `shares.host` percent on the host, the rest on disk. Cuts fall between rows, so each share is met to
-// within one row (vectors are not cut).
+// next `shares.host` percent on the host, the rest on disk. Cuts fall at multiples of eight rows;
+// vectors are not cut.
 GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dtype, const TierShares& shares);
 
 }  // namespace optpipe::memory

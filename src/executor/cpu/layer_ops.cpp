@@ -97,7 +97,7 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
                            KvStore& kv, const KvStore::Place& place) {
   const Use use{weights_, group, slot};
   const std::int64_t h = config_.hidden;
-  auto span = rows.spans.begin();
+  const auto segments = kv.segments(place, rows);
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
     const auto count = std::min(kChunkRows, rows.rows - begin);
     const float* input = x + begin * h;
@@ -108,20 +108,37 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
     linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
     linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
     linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
+    append(begin, count, segments, kv.layout().dtype);
+  }
+}
+
+void LayerOps::append(std::int64_t first, std::int64_t count, const std::vector<KvStore::Segment>& segments,
+                      DType dtype) const {
+  const std::int64_t h = config_.hidden, dim = config_.head_dim();
+  for (const auto& segment : segments) {
     // A chunk may hold the end of one sequence and the beginning of others.
-    for (std::int64_t row = begin; row < begin + count;) {
-      while (row >= span->first_row + span->count) ++span;
-      const auto of_span = std::min(span->first_row + span->count, begin + count) - row;
-      kv.append(place, span->sequence, span->position + row - span->first_row, of_span, config_.head_dim(),
-                keys_ + (row - begin) * h, values_ + (row - begin) * h);
-      row += of_span;
+    const auto begin = std::max(first, segment.rows.first_row);
+    const auto end = std::min(first + count, segment.rows.first_row + segment.rows.count);
+    const auto width = segment.heads * dim;
+    for (std::int64_t row = begin; row < end; ++row) {
+      const auto position = segment.rows.position + row - segment.rows.first_row;
+      const auto to = static_cast<std::size_t>(position * width) * size_of(dtype);
+      const auto from = (row - first) * h + segment.first_head * dim;
+      kernels::from_float(keys_ + from, segment.keys + to, dtype, width);
+      kernels::from_float(values_ + from, segment.values + to, dtype, width);
     }
   }
 }
 
 void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place) {
-  const auto tasks = kv.tasks(place, rows, config_.heads, config_.head_dim(), q_, attended_);
-  kernels::attention(tasks, config_.head_dim(), kv.layout().dtype, threads_);
+  const std::int64_t h = config_.hidden, dim = config_.head_dim();
+  std::vector<kernels::AttentionTask> tasks;
+  for (const auto& segment : kv.segments(place, rows)) {
+    const auto first = segment.rows.first_row * h + segment.first_head * dim;
+    tasks.push_back({q_ + first, segment.keys, segment.values, attended_ + first, segment.rows.count,
+                     segment.rows.position + segment.rows.count, segment.heads, h, segment.heads * dim});
+  }
+  kernels::attention(tasks, dim, kv.layout().dtype, threads_);
 }
 
 void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, float* x) {

@@ -99,36 +99,14 @@ void KvStore::write(const Place& place, const BatchRows& rows, std::int32_t stag
   });
 }
 
-void KvStore::append(const Place& place, std::int32_t sequence, std::int64_t position, std::int64_t count,
-                     std::int64_t head_dim, const float* k, const float* v) {
-  std::int64_t heads = 0;
-  for (const KvSegment& segment : place.block->segments)
-    if (segment.sequence == sequence) heads += segment.heads;
-  for (const KvSegment& segment : place.block->segments) {
-    if (segment.sequence != sequence) continue;
-    std::byte* keys = on_device(place, segment);
-    std::byte* values = keys + (segment.value_offset() - segment.offset);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const Bytes to = static_cast<Bytes>(position + i) * segment.row_bytes;
-      const auto from = i * heads * head_dim + segment.first_head * head_dim;
-      kernels::from_float(k + from, keys + to, layout_.dtype, segment.heads * head_dim);
-      kernels::from_float(v + from, values + to, layout_.dtype, segment.heads * head_dim);
-    }
-  }
-}
-
-std::vector<kernels::AttentionTask> KvStore::tasks(const Place& place, const BatchRows& rows,
-                                                   std::int64_t heads, std::int64_t head_dim, const float* q,
-                                                   float* out) const {
-  std::vector<kernels::AttentionTask> tasks;
+std::vector<KvStore::Segment> KvStore::segments(const Place& place, const BatchRows& rows) const {
+  std::vector<Segment> segments;
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
-    const auto first = span.first_row * heads * head_dim + segment.first_head * head_dim;
-    const std::byte* keys = on_device(place, segment);
-    tasks.push_back({q + first, keys, keys + (segment.value_offset() - segment.offset), out + first,
-                     span.count, span.position + span.count, segment.heads, heads * head_dim,
-                     segment.heads * head_dim});
+    std::byte* keys = on_device(place, segment);
+    segments.push_back(
+        {span, keys, keys + (segment.value_offset() - segment.offset), segment.first_head, segment.heads});
   });
-  return tasks;
+  return segments;
 }
 
 }  // namespace optpipe::executor

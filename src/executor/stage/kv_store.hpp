@@ -7,7 +7,6 @@
 
 #include "executor/stage/backend.hpp"
 #include "executor/stage/batch_table.hpp"
-#include "optpipe/kernels/cpu.hpp"
 #include "optpipe/memory/arena.hpp"
 #include "optpipe/memory/disk_file.hpp"
 #include "optpipe/memory/kv_layout.hpp"
@@ -43,14 +42,14 @@ class KvStore {
              Copier& copier);                                                 // slot → host, write stage
   void write(const Place& place, const BatchRows& rows, std::int32_t stage);  // write stage → disk
 
-  // Narrows fp32 keys and values [count, heads · dim] of one sequence, from position `position` on, into
-  // their place on the device: home or slot. Row strides in elements.
-  void append(const Place& place, std::int32_t sequence, std::int64_t position, std::int64_t count,
-              std::int64_t head_dim, const float* k, const float* v);
-
-  // Attention over all of the rows' context, a task a segment; q and out are [rows, heads · dim].
-  std::vector<kernels::AttentionTask> tasks(const Place& place, const BatchRows& rows, std::int64_t heads,
-                                            std::int64_t head_dim, const float* q, float* out) const;
+  // The parts of the rows' sequences, where they are while in use: home on the device, or slot.
+  struct Segment {
+    RowSpan rows;
+    std::byte* keys = nullptr;  // [positions, heads · dim]
+    std::byte* values = nullptr;
+    std::int32_t first_head = 0, heads = 0;
+  };
+  std::vector<Segment> segments(const Place& place, const BatchRows& rows) const;
 
  private:
   std::byte* on_device(const Place& place, const memory::KvSegment& segment) const;

@@ -220,6 +220,18 @@ void WeightStore::gather(Role table, std::int64_t row, std::span<float> out) con
   }
 }
 
+bool WeightStore::tables_on_device() const {
+  return tables_.layout.slot_bytes() == 0 && token_table_->layout.slot_bytes() == 0;
+}
+
+Matrix WeightStore::table(Role role) const {
+  const Group& group = role == Role::token_embedding ? *token_table_ : tables_;
+  const auto* tensor = group.layout.find(group.layout.find(role) != nullptr ? role : Role::lm_head);
+  OPTPIPE_CHECK(tensor != nullptr && tables_on_device(), "table {} is not on the device",
+                static_cast<int>(role));
+  return view(group, *tensor, nullptr);
+}
+
 std::optional<Matrix> WeightStore::project_in() const {
   const auto* tensor = projection_.layout.find(Role::project_in);
   if (tensor == nullptr) return std::nullopt;

@@ -61,6 +61,9 @@ class WeightStore {
   // Row `row` of an embedding table, widened to `out`.
   void gather(model::Role table, std::int64_t row, std::span<float> out) const;
   std::optional<Matrix> project_in() const;
+  // A whole embedding table, where all tables are on the device.
+  bool tables_on_device() const;
+  Matrix table(model::Role role) const;
 
  private:
   struct Group {

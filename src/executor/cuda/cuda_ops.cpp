@@ -1,0 +1,336 @@
+#include "executor/cuda/cuda_ops.hpp"
+
+#include <algorithm>
+
+namespace optpipe::executor::cuda {
+namespace {
+
+namespace gpu = kernels::cuda;
+using kernels::Epilogue;
+using memory::aligned;
+using model::Role;
+
+constexpr std::int64_t kChunkRows = 4096;
+constexpr std::int64_t kHeadChunkRows = 64;
+constexpr std::int64_t kGatherRows = 256;
+constexpr std::int64_t kMostSegments = 4;  // of one sequence: a head range on each tier
+
+Bytes halves(std::int64_t rows, std::int64_t columns) {
+  return aligned(static_cast<Bytes>(rows * columns) * sizeof(Half));
+}
+
+// Ids and positions of all rows, or tasks of all segments for append and attention, or ids and draws of the
+// head.
+Bytes slot_bytes(std::int64_t rows, std::int64_t sequences) {
+  const Bytes ids = 2 * aligned(static_cast<Bytes>(rows) * sizeof(std::int32_t));
+  const Bytes tasks = aligned(static_cast<Bytes>(sequences * kMostSegments) * sizeof(gpu::KvTask)) *
+                      static_cast<Bytes>((rows + kChunkRows - 1) / kChunkRows + 1);
+  const Bytes head = aligned(static_cast<Bytes>(sequences) * sizeof(std::int32_t)) +
+                     aligned(static_cast<Bytes>(sequences) * sizeof(gpu::Draw));
+  return std::max({ids, tasks, head}) + 1024;
+}
+
+Bytes gather_bytes(const model::ModelConfig& config) {
+  return 2 * halves(kGatherRows, config.hidden + config.embedding);
+}
+
+Bytes scratch_bytes(const model::ModelConfig& config, const model::StageSlice& slice, std::int64_t rows,
+                    std::int64_t sequences) {
+  const auto chunk = std::min(rows, kChunkRows);
+  Bytes bytes = 3 * halves(chunk, config.hidden) + halves(chunk, config.ffn) +
+                UploadRing::bytes(slot_bytes(rows, sequences));
+  if (slice.embedding || slice.head) bytes += halves(std::max(chunk, kGatherRows), config.embedding);
+  if (slice.head) bytes += aligned(static_cast<Bytes>(kHeadChunkRows * config.vocabulary) * sizeof(float));
+  return bytes + aligned(static_cast<Bytes>(sequences) * sizeof(std::int32_t));
+}
+
+}  // namespace
+
+BackendNeeds CudaOps::needs(const model::ModelConfig& config, const model::StageSlice& slice,
+                            std::int64_t rows, std::int64_t sequences) {
+  BackendNeeds needs{.hidden = DType::f16, .kv = DType::f16};
+  needs.attention_bytes = 2 * halves(rows, config.hidden);
+  needs.scratch_bytes = scratch_bytes(config, slice, rows, sequences) + gpu::Context::kWorkspaceBytes;
+  needs.tables_whole = true;
+  return needs;
+}
+
+CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
+                 std::int64_t rows, std::int64_t sequences, const TierMemory& memory, cudaStream_t stream)
+    : config_(config),
+      weights_(weights),
+      stream_(stream),
+      context_(stream),
+      device_("workspaces", 2 * halves(rows, config.hidden) + scratch_bytes(config, slice, rows, sequences),
+              memory.device),
+      pinned_("staging of small arrays",
+              UploadRing::bytes(slot_bytes(rows, sequences)) + gather_bytes(config), memory.host),
+      uploads_(stream, slot_bytes(rows, sequences), device_, pinned_) {
+  const auto take = [&](std::int64_t count, std::int64_t columns) {
+    return reinterpret_cast<Half*>(device_.take(halves(count, columns)).data());
+  };
+  const auto chunk = std::min(rows, kChunkRows);
+  q_ = take(rows, config.hidden);
+  attended_ = take(rows, config.hidden);
+  normed_ = take(chunk, config.hidden);
+  keys_ = take(chunk, config.hidden);
+  values_ = take(chunk, config.hidden);
+  inner_ = take(chunk, config.ffn);
+  if (slice.embedding || slice.head) embedded_ = take(std::max(chunk, kGatherRows), config.embedding);
+  if (slice.head)
+    logits_ = reinterpret_cast<float*>(
+        device_.take(aligned(static_cast<Bytes>(kHeadChunkRows * config.vocabulary) * sizeof(float))).data());
+  chosen_ = reinterpret_cast<std::int32_t*>(
+      device_.take(static_cast<Bytes>(sequences) * sizeof(std::int32_t)).data());
+  for (std::size_t i = 0; i < 2; ++i) {
+    gather_[i] = pinned_.take(gather_bytes(config) / 2);
+    gather_done_[i] = make_event();
+  }
+}
+
+gpu::Matrix CudaOps::matrix(const Use& use, Role role) const {
+  const executor::Matrix found = weights_.matrix(use.group, role, use.slot);
+  gpu::Matrix matrix{found.columns, {}};
+  for (std::size_t i = 0; i < found.count; ++i)
+    matrix.pieces[i] = {reinterpret_cast<const Half*>(found.pieces[i].data), found.pieces[i].rows};
+  return matrix;
+}
+
+const Half* CudaOps::vector(const Use& use, Role role) const {
+  return role == Role::count ? nullptr
+                             : reinterpret_cast<const Half*>(weights_.vector(use.group, role, use.slot).data);
+}
+
+void CudaOps::linear(const Use& use, Role weight, Role bias, const Half* x, std::int64_t rows,
+                     Epilogue epilogue, Half* out) {
+  const gpu::Matrix w = matrix(use, weight);
+  gpu::linear(context_, x, w.columns, rows, w, vector(use, bias), epilogue, out, w.rows());
+}
+
+void CudaOps::norm(const Use& use, Role weight, Role bias, const Half* x, std::int64_t rows, Half* out) {
+  gpu::layer_norm(context_, x, rows, config_.hidden, vector(use, weight), vector(use, bias), out);
+}
+
+void CudaOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x) {
+  if (weights_.tables_on_device())
+    embed_from_device(rows, ids, x);
+  else
+    embed_from_host(rows, ids, x);
+}
+
+namespace {
+
+gpu::Matrix to_gpu(const executor::Matrix& found) {
+  gpu::Matrix matrix{found.columns, {}};
+  for (std::size_t i = 0; i < found.count; ++i)
+    matrix.pieces[i] = {reinterpret_cast<const Half*>(found.pieces[i].data), found.pieces[i].rows};
+  return matrix;
+}
+
+std::vector<std::int32_t> position_rows(const BatchRows& rows) {
+  std::vector<std::int32_t> positions;
+  for (const RowSpan& span : rows.spans)
+    for (std::int64_t i = 0; i < span.count; ++i)
+      positions.push_back(static_cast<std::int32_t>(span.position + i + model::kPositionOffset));
+  return positions;
+}
+
+}  // namespace
+
+void CudaOps::embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x) {
+  const std::int64_t h = config_.hidden;
+  const auto positions = position_rows(rows);
+  const gpu::Lookup tokens{to_gpu(weights_.table(Role::token_embedding)), uploads_.upload(ids)};
+  const gpu::Lookup places{to_gpu(weights_.table(Role::position_embedding)),
+                           uploads_.upload(std::span<const std::int32_t>(positions))};
+  const auto projection = weights_.project_in();
+  if (!projection) return gpu::embed(context_, tokens, places, rows.rows, h, false, x);
+  const gpu::Lookup none{};
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kGatherRows) {
+    const auto count = std::min(kGatherRows, rows.rows - begin);
+    gpu::embed(context_, {tokens.table, tokens.ids + begin}, none, count, config_.embedding, false,
+               embedded_);
+    gpu::linear(context_, embedded_, config_.embedding, count, to_gpu(*projection), nullptr, Epilogue::none,
+                x + begin * h, h);
+  }
+  gpu::embed(context_, none, places, rows.rows, h, true, x);
+}
+
+// The CPU gathers rows into pinned chunks; without a projection it also adds the positions, as the kernel
+// would: in fp32, rounded once.
+void CudaOps::embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x) {
+  const std::int64_t h = config_.hidden, e = config_.embedding;
+  const auto projection = weights_.project_in();
+  const auto positions = position_rows(rows);
+  std::vector<float> token(static_cast<std::size_t>(e)), place(static_cast<std::size_t>(h));
+  for (std::int64_t begin = 0, turn = 0; begin < rows.rows; begin += kGatherRows, ++turn) {
+    const auto count = std::min(kGatherRows, rows.rows - begin);
+    const auto half = static_cast<std::size_t>(turn % 2);
+    check(cudaEventSynchronize(gather_done_[half].get()), "cudaEventSynchronize");
+    auto* tokens_out = reinterpret_cast<std::byte*>(gather_[half].data());
+    auto* places_out = tokens_out + static_cast<std::size_t>(kGatherRows * e) * sizeof(Half);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto row = static_cast<std::size_t>(begin + i);
+      weights_.gather(Role::token_embedding, ids[row], token);
+      weights_.gather(Role::position_embedding, positions[row], place);
+      if (!projection)
+        std::transform(token.begin(), token.end(), place.begin(), token.begin(), std::plus<>());
+      kernels::from_float(token.data(), tokens_out + static_cast<std::size_t>(i * e) * sizeof(Half),
+                          DType::f16, e);
+      kernels::from_float(place.data(), places_out + static_cast<std::size_t>(i * h) * sizeof(Half),
+                          DType::f16, h);
+    }
+    const auto copy = [&](void* to, const void* from, std::int64_t columns) {
+      check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count * columns) * sizeof(Half),
+                            cudaMemcpyHostToDevice, stream_),
+            "cudaMemcpyAsync");
+    };
+    if (!projection) {
+      copy(x + begin * h, tokens_out, h);
+    } else {
+      copy(embedded_, tokens_out, e);
+      copy(x + begin * h, places_out, h);
+      gpu::linear(context_, embedded_, e, count, to_gpu(*projection), nullptr, Epilogue::add, x + begin * h,
+                  h);
+    }
+    check(cudaEventRecord(gather_done_[half].get(), stream_), "cudaEventRecord");
+  }
+}
+
+// Tasks for rows [first, first + count) of the batch, numbered from `first`.
+gpu::KvBatch CudaOps::upload_tasks(const std::vector<KvStore::Segment>& segments, std::int64_t first,
+                                   std::int64_t count) {
+  std::vector<gpu::KvTask> tasks;
+  for (const auto& segment : segments) {
+    const auto begin = std::max(first, segment.rows.first_row);
+    const auto end = std::min(first + count, segment.rows.first_row + segment.rows.count);
+    if (begin >= end) continue;
+    gpu::KvTask task;
+    task.keys = reinterpret_cast<Half*>(segment.keys);
+    task.values = reinterpret_cast<Half*>(segment.values);
+    task.first_row = static_cast<std::int32_t>(begin - first);
+    task.rows = static_cast<std::int32_t>(end - begin);
+    task.position = static_cast<std::int32_t>(segment.rows.position + begin - segment.rows.first_row);
+    task.first_head = segment.first_head;
+    task.heads = segment.heads;
+    tasks.push_back(task);
+  }
+  return gpu::batch_of(tasks, uploads_.upload(std::span<const gpu::KvTask>(tasks)));
+}
+
+void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
+                          const std::vector<KvStore::Segment>& segments) {
+  const Use use{group, slot};
+  const std::int64_t h = config_.hidden;
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
+    const auto count = std::min(kChunkRows, rows.rows - begin);
+    const Half* input = x + begin * h;
+    if (config_.pre_norm) {
+      norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
+      input = normed_;
+    }
+    linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
+    linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
+    linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
+    gpu::append_kv(context_, upload_tasks(segments, begin, count), config_.head_dim(), keys_, values_, h);
+  }
+}
+
+void CudaOps::attend(const BatchRows& rows, const std::vector<KvStore::Segment>& segments, bool prefill) {
+  const gpu::AttentionRows buffers{q_, attended_, config_.hidden, config_.hidden};
+  const gpu::KvBatch batch = upload_tasks(segments, 0, rows.rows);
+  if (prefill)
+    gpu::attention_prefill(context_, batch, config_.head_dim(), buffers);
+  else
+    gpu::attention_decode(context_, batch, config_.head_dim(), buffers);
+}
+
+void CudaOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x) {
+  const std::int64_t h = config_.hidden;
+  Half* row = x + first * h;
+  linear(use, Role::o_weight, Role::o_bias, attended_ + first * h, count, Epilogue::add, row);
+  if (!config_.pre_norm) norm(use, Role::attention_norm_weight, Role::attention_norm_bias, row, count, row);
+  const Half* input = row;
+  if (config_.pre_norm) {
+    norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, normed_);
+    input = normed_;
+  }
+  const auto activation = config_.activation == model::Activation::relu ? Epilogue::relu : Epilogue::gelu;
+  linear(use, Role::fc1_weight, Role::fc1_bias, input, count, activation, inner_);
+  linear(use, Role::fc2_weight, Role::fc2_bias, inner_, count, Epilogue::add, row);
+  if (!config_.pre_norm) norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, row);
+}
+
+void CudaOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x) {
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
+    feed_forward_rows({group, slot}, begin, std::min(kChunkRows, rows.rows - begin), x);
+}
+
+void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
+                     const memory::GpuBatch& batch, const Half* x, std::int64_t token_step,
+                     const StageOptions& options, std::int32_t* tokens) {
+  const Use use{group, slot};
+  const std::int64_t h = config_.hidden, vocabulary = config_.vocabulary;
+  std::vector<std::int32_t> last_rows;
+  std::vector<gpu::Draw> draws;
+  for (const RowSpan& span : rows.spans) {
+    last_rows.push_back(static_cast<std::int32_t>(span.first_row + span.count - 1));
+    draws.push_back({static_cast<std::uint64_t>(batch[static_cast<std::size_t>(span.sequence)].index),
+                     static_cast<std::uint64_t>(token_step)});
+  }
+  const auto* rows_there = uploads_.upload(std::span<const std::int32_t>(last_rows));
+  const auto* draws_there = uploads_.upload(std::span<const gpu::Draw>(draws));
+  for (std::size_t begin = 0; begin < rows.spans.size(); begin += kHeadChunkRows) {
+    const auto count =
+        std::min<std::int64_t>(kHeadChunkRows, static_cast<std::int64_t>(rows.spans.size() - begin));
+    gpu::gather_rows(context_, x, rows_there + begin, count, h, normed_);
+    const Half* input = normed_;
+    if (config_.final_norm)
+      norm(use, Role::output_norm_weight, Role::output_norm_bias, normed_, count, normed_);
+    if (config_.has_projection()) {
+      linear(use, Role::project_out, Role::count, input, count, Epilogue::none, embedded_);
+      input = embedded_;
+    }
+    gpu::linear_f32(context_, input, config_.embedding, count, matrix(use, Role::lm_head), logits_,
+                    vocabulary);
+    if (options.on_logits) observe(rows, batch, begin, count, token_step, options.on_logits);
+    if (!options.sampling.sample) {
+      gpu::argmax(context_, logits_, count, vocabulary, vocabulary, chosen_ + begin);
+      continue;
+    }
+    gpu::sample(context_, logits_, count, vocabulary, vocabulary, options.sampling, draws_there + begin,
+                chosen_ + begin);
+    check(cudaMemcpyAsync(tokens + begin, chosen_ + begin,
+                          static_cast<std::size_t>(count) * sizeof(std::int32_t), cudaMemcpyDeviceToHost,
+                          stream_),
+          "cudaMemcpyAsync");
+    check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::int32_t& token = tokens[begin + static_cast<std::size_t>(i)];
+      if (token == gpu::kUndecided)
+        token = gpu::settle(context_, logits_ + i * vocabulary, vocabulary, options.sampling,
+                            draws[begin + static_cast<std::size_t>(i)]);
+    }
+  }
+  if (!options.sampling.sample)
+    check(cudaMemcpyAsync(tokens, chosen_, rows.spans.size() * sizeof(std::int32_t), cudaMemcpyDeviceToHost,
+                          stream_),
+          "cudaMemcpyAsync");
+}
+
+void CudaOps::observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first,
+                      std::int64_t count, std::int64_t token_step, const LogitsObserver& observer) {
+  const auto vocabulary = static_cast<std::size_t>(config_.vocabulary);
+  std::vector<float> logits(static_cast<std::size_t>(count) * vocabulary);
+  check(
+      cudaMemcpyAsync(logits.data(), logits_, logits.size() * sizeof(float), cudaMemcpyDeviceToHost, stream_),
+      "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto& span = rows.spans[first + static_cast<std::size_t>(i)];
+    observer(batch[static_cast<std::size_t>(span.sequence)].index, token_step,
+             std::span(logits).subspan(static_cast<std::size_t>(i) * vocabulary, vocabulary));
+  }
+}
+
+}  // namespace optpipe::executor::cuda

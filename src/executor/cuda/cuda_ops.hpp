@@ -1,0 +1,79 @@
+// The computation of a stage's steps on one GPU: fp16 storage, fp32 accumulation. Everything is enqueued on
+// one stream; the GPU twin of executor/cpu/layer_ops.hpp, which says what each function computes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "executor/cuda/upload_ring.hpp"
+#include "executor/stage/kv_store.hpp"
+#include "executor/stage/stage_plan.hpp"
+#include "executor/stage/weight_store.hpp"
+#include "optpipe/executor/stage.hpp"
+#include "optpipe/kernels/cuda.hpp"
+
+namespace optpipe::executor::cuda {
+
+using Half = kernels::cuda::Half;
+
+class CudaOps {
+ public:
+  static BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
+                            std::int64_t rows, std::int64_t sequences);
+
+  // `rows`, `sequences`: of the largest GPU batch.
+  CudaOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
+          std::int64_t rows, std::int64_t sequences, const TierMemory& memory, cudaStream_t stream);
+
+  void next_step() { uploads_.next_step(); }  // before each step that calls one of the functions below
+
+  void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
+  void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
+                   const std::vector<KvStore::Segment>& segments);
+  void attend(const BatchRows& rows, const std::vector<KvStore::Segment>& segments, bool prefill);
+  void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x);
+
+  // The next token of each span, in pinned memory at `tokens` once the stream has come so far. With sampling,
+  // or with an observer of logits, it waits for the stream.
+  void sample(std::size_t group, std::int32_t slot, const BatchRows& rows, const memory::GpuBatch& batch,
+              const Half* x, std::int64_t token_step, const StageOptions& options, std::int32_t* tokens);
+
+ private:
+  // The weights of one group while a step uses them.
+  struct Use {
+    std::size_t group;
+    std::int32_t slot;
+  };
+  kernels::cuda::Matrix matrix(const Use& use, model::Role role) const;
+  const Half* vector(const Use& use, model::Role role) const;
+  void linear(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
+              kernels::Epilogue epilogue, Half* out);
+  void norm(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
+            Half* out);
+  void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x);
+  kernels::cuda::KvBatch upload_tasks(const std::vector<KvStore::Segment>& segments, std::int64_t first,
+                                      std::int64_t count);
+  void embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
+  void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
+  void observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first, std::int64_t count,
+               std::int64_t token_step, const LogitsObserver& observer);
+
+  const model::ModelConfig& config_;
+  const WeightStore& weights_;
+  cudaStream_t stream_;
+  kernels::cuda::Context context_;
+  memory::Arena device_, pinned_;
+  UploadRing uploads_;
+  Half *q_, *attended_;             // [rows, h]
+  Half *normed_, *keys_, *values_;  // [chunk, h]
+  Half* inner_;                     // [chunk, f]
+  Half* embedded_ = nullptr;        // [chunk, e]
+  float* logits_ = nullptr;         // [head chunk, V]
+  std::int32_t* chosen_ = nullptr;  // [sequences]
+  std::array<std::span<std::byte>, 2>
+      gather_;  // pinned: rows of tables that lie on the host, two chunks in turn
+  std::array<Event, 2> gather_done_;
+};
+
+}  // namespace optpipe::executor::cuda

@@ -1,0 +1,227 @@
+// The CUDA executor. Every queue has its thread; the threads of compute, load, store and recv enqueue on a
+// stream each and go on, and order themselves against other queues by events. Threads of disk and send wait
+// for events on the host. Nothing in the token loop waits for a whole stream or device, but for sampling,
+// whose rare ties the host settles.
+
+#include <fmt/format.h>
+
+#include <atomic>
+
+#include "executor/cuda/cuda_ops.hpp"
+#include "executor/cuda/hidden_link.hpp"
+#include "executor/cuda/queue_events.hpp"
+#include "executor/stage/base_stage.hpp"
+#include "optpipe/base/check.hpp"
+#include "optpipe/base/log.hpp"
+
+namespace optpipe::executor {
+namespace cuda {
+namespace {
+
+using schedule::BufferKind;
+using schedule::kQueues;
+using schedule::Program;
+using schedule::Queue;
+using schedule::Step;
+using schedule::StepKind;
+
+constexpr bool is_on_gpu(Queue queue) {
+  return queue == Queue::compute || queue == Queue::load || queue == Queue::store || queue == Queue::recv;
+}
+
+// One queue's stream and what belongs to it. Queues of the host have a stream too, for copies of their own.
+struct Lane {
+  Lane() : stream(make_stream()), events(stream.get()), copier(stream.get()) {}
+  Stream stream;
+  QueueEvents events;
+  StreamCopier copier;
+};
+
+// Made before the stage that uses them, and taken down after it.
+struct GpuMemory {
+  GpuMemory(int index, int threads) : device(index), pinned(threads) {
+    use_device(index);
+    for (auto& lane : lanes) lane = std::make_unique<Lane>();
+  }
+  Lane& lane(Queue queue) { return *lanes[static_cast<std::size_t>(queue)]; }
+
+  int device;
+  DeviceMemory gpu;
+  PinnedPages pinned;
+  std::array<std::unique_ptr<Lane>, kQueues> lanes;
+};
+
+class CudaStage final : private GpuMemory, public BaseStage {
+ public:
+  CudaStage(const StageInputs& inputs, StagePlan plan, int index, std::int64_t sequences)
+      : GpuMemory(index, inputs.options.threads),
+        BaseStage(inputs, std::move(plan), {gpu, pinned}, lane(Queue::load).copier),
+        ops_(config_, slice_, weights_, plan_.rows, sequences, {gpu, pinned},
+             lane(Queue::compute).stream.get()),
+        tokens_("token ids", static_cast<Bytes>(most_batches(inputs.options.policy)) * token_bytes(sequences),
+                pinned),
+        most_tokens_(token_bytes(sequences)) {
+    if (!slice_.head) send_link_.emplace(transport_, pinned, lane(Queue::send).stream.get());
+    if (!slice_.embedding) recv_link_.emplace(transport_, pinned, lane(Queue::recv).stream.get());
+    lane(Queue::load).copier.finish();
+  }
+
+ private:
+  static Bytes token_bytes(std::int64_t sequences) {
+    return memory::aligned(static_cast<Bytes>(sequences) * sizeof(std::int32_t));
+  }
+  std::int64_t most_batches(const memory::Policy& policy) const {
+    return policy.micro_batches_for(transport_.size()) * policy.gpu_batches;
+  }
+
+  void begin_round(const Program& program) override {
+    use_device(device);
+    first_step_ = program.steps.data();
+    for (auto& each : lanes) each->events.reset();
+    tokens_.reset();
+    token_buffers_.clear();
+    for (std::int64_t i = 0; i < most_batches(options_.policy); ++i)
+      token_buffers_.push_back(tokens_.take(most_tokens_));
+    sampled_.assign(token_buffers_.size(), StepId{});
+  }
+
+  void end_round() override {
+    for (auto& each : lanes) each->copier.finish();
+  }
+
+  void run(const Program& program, const Step& step) override {
+    use_device(device);
+    const StepId id(&step - first_step_);
+    Lane& own = lane(step.queue);
+    const bool on_gpu = is_on_gpu(step.queue);
+    if (on_gpu) own.events.throttle();
+    for (std::size_t q = 0; q < kQueues; ++q) {
+      const auto queue = static_cast<Queue>(q);
+      if (!step.after[q].valid() || !is_on_gpu(queue))
+        continue;  // steps of the host are complete once they are passed
+      if (on_gpu)
+        lane(queue).events.make_wait(own.stream.get(), step.after[q]);
+      else
+        lane(queue).events.wait(step.after[q]);
+    }
+    do_step(program, step, id, own);
+    if (!on_gpu) return;
+    own.events.record(id);
+    if (!options_.policy.overlap) own.events.wait(id);
+  }
+
+  void do_step(const Program& program, const Step& step, StepId id, Lane& own) {
+    if (run_disk_step(program, step) || run_copy_step(program, step, own.copier)) return;
+    const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
+    const auto work = [&] { return reinterpret_cast<Half*>(hidden_.work(buffer(BufferKind::hidden_work))); };
+    const auto weight_slot = [&] { return buffer(BufferKind::weight_slot); };
+    switch (step.kind) {
+      case StepKind::recv_hidden:
+        return recv_hidden(step, work());
+      case StepKind::recv_tokens:
+        return recv_tokens(step);
+      case StepKind::send_tokens:
+        return fetch_tokens(step), send_tokens(step);
+      case StepKind::accept:
+        if (transport_.size() == 1) wait_for_sample(step), fetch_tokens(step);
+        return accept(step);
+      default:
+        break;
+    }
+    const BatchRows rows = batches_.rows(step);
+    if (step.kind == StepKind::send_hidden) return send_hidden(step, rows, work());
+    if (step.kind == StepKind::sample) {
+      batches_.tokens(step).assign(rows.spans.size(), 0);
+      sampled_[batch_index(step)] = id;
+    }
+    if (rows.rows == 0) return;  // every sequence of the batch is over
+    ops_.next_step();
+    switch (step.kind) {
+      case StepKind::embed:
+        return ops_.embed(rows, token_ids(step, rows), work());
+      case StepKind::project_qkv:
+        return ops_.project_qkv(group(step), weight_slot(), rows, work(),
+                                kv_.segments(place(program, step), rows));
+      case StepKind::attend:
+        return ops_.attend(rows, kv_.segments(place(program, step), rows), step.token_step.value == 0);
+      case StepKind::feed_forward:
+        return ops_.feed_forward(group(step), weight_slot(), rows, work());
+      case StepKind::sample:
+        return ops_.sample(group(step), weight_slot(), rows, batches_.batch(step), work(),
+                           step.token_step.value, options_, token_buffer(step));
+      default:
+        OPTPIPE_CHECK(false, "no work for step {}", name_of(step.kind));
+    }
+  }
+
+  std::size_t batch_index(const Step& step) const {
+    return static_cast<std::size_t>(step.micro_batch.value * options_.policy.gpu_batches +
+                                    step.gpu_batch.value);
+  }
+  std::int32_t* token_buffer(const Step& step) {
+    return reinterpret_cast<std::int32_t*>(token_buffers_[batch_index(step)].data());
+  }
+
+  void wait_for_sample(const Step& step) { lane(Queue::compute).events.wait(sampled_[batch_index(step)]); }
+
+  // Tokens are in pinned memory by now.
+  void fetch_tokens(const Step& step) {
+    auto& tokens = batches_.tokens(step);
+    std::copy_n(token_buffer(step), tokens.size(), tokens.begin());
+  }
+
+  Bytes hidden_bytes(const BatchRows& rows) const {
+    return static_cast<Bytes>(rows.rows * config_.hidden) * sizeof(Half);
+  }
+
+  void send_hidden(const Step& step, const BatchRows& rows, const Half* work) {
+    send_flags(step);
+    if (rows.rows > 0) send_link_->send(next(), reinterpret_cast<const std::byte*>(work), hidden_bytes(rows));
+  }
+
+  void recv_hidden(const Step& step, Half* work) {
+    recv_flags(step);
+    const BatchRows rows = batches_.rows(step);
+    if (rows.rows > 0) recv_link_->recv(previous(), reinterpret_cast<std::byte*>(work), hidden_bytes(rows));
+  }
+
+  CudaOps ops_;
+  memory::Arena tokens_;
+  Bytes most_tokens_;
+  std::vector<std::span<std::byte>> token_buffers_;  // [micro-batch, GPU batch], pinned
+  std::vector<StepId> sampled_;  // [micro-batch, GPU batch]: newest sample step; compute thread only
+  std::optional<HiddenLink> send_link_, recv_link_;
+  const Step* first_step_ = nullptr;
+};
+
+std::int64_t most_sequences(const std::vector<memory::Round>& rounds) {
+  std::size_t most = 1;
+  for (const auto& round : rounds)
+    for (const auto& micro_batch : round.micro_batches)
+      for (const auto& batch : micro_batch) most = std::max(most, batch.size());
+  return static_cast<std::int64_t>(most);
+}
+
+}  // namespace
+}  // namespace cuda
+
+int cuda_devices() { return kernels::cuda::device_count(); }
+bool built_with_cuda() { return true; }
+
+std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& config,
+                                       const model::StageSlice& slice, const model::Checkpoint& checkpoint,
+                                       const std::vector<memory::Round>& rounds, const StageOptions& options,
+                                       comm::Transport& transport, FailureHandler on_failure) {
+  if (device < 0 || device >= cuda_devices())
+    throw UsageError(fmt::format("there is no GPU {}: this process sees {}", device, cuda_devices()));
+  if (config.head_dim() > 256)
+    throw UsageError(
+        fmt::format("head dimension {} is beyond the GPU's 256: use --device cpu", config.head_dim()));
+  const std::int64_t sequences = cuda::most_sequences(rounds);
+  const auto needs = cuda::CudaOps::needs(config, slice, largest_batch(rounds), sequences);
+  return std::make_unique<cuda::CudaStage>(
+      StageInputs{config, slice, checkpoint, options, transport, std::move(on_failure)},
+      plan_stage(config, slice, DType::f16, rounds, options.policy, needs), device, sequences);
+}
+
+}  // namespace optpipe::executor

@@ -1,0 +1,16 @@
+// Stands in for the CUDA executor where the program is built without it.
+#include "optpipe/executor/stage.hpp"
+
+namespace optpipe::executor {
+
+int cuda_devices() { return 0; }
+bool built_with_cuda() { return false; }
+
+std::unique_ptr<Stage> make_cuda_stage(int, const model::ModelConfig&, const model::StageSlice&,
+                                       const model::Checkpoint&, const std::vector<memory::Round>&,
+                                       const StageOptions&, comm::Transport&, FailureHandler) {
+  throw UsageError(
+      "--device cuda: this build has no CUDA backend; build it where nvcc is on PATH, or use --device cpu");
+}
+
+}  // namespace optpipe::executor

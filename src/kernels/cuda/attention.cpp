@@ -1,0 +1,82 @@
+// Attention: checks, and which kernel.
+#include <algorithm>
+
+#include "kernels/cuda/launches.hpp"
+#include "optpipe/base/check.hpp"
+
+namespace optpipe::kernels::cuda {
+namespace {
+
+constexpr std::int64_t kMostGrid = 65535;  // of a grid's second and third dimension
+constexpr std::int64_t kMostHeadDim = 256;
+constexpr std::int64_t kLeastSplit = 64;  // positions worth a block of their own
+
+bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
+
+bool is_wide(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows) {
+  return batch.aligned && head_dim % 8 == 0 && rows.q_stride % 8 == 0 && rows.out_stride % 8 == 0 &&
+         aligned(rows.q) && aligned(rows.out);
+}
+
+// Enough parts that every processor has blocks to overlap, each part long enough to be worth it; more cost
+// more in merging than they gain.
+int splits_for(const Context::Parts& parts, const KvBatch& batch, std::int64_t head_dim) {
+  constexpr std::int64_t kBlocksPerProcessor = 2;
+  const std::int64_t blocks = std::int64_t{batch.count} * batch.most_heads;
+  const std::int64_t wanted = kBlocksPerProcessor * parts.device.processors / blocks;
+  const std::int64_t useful = (batch.most_context + kLeastSplit - 1) / kLeastSplit;
+  const auto room =
+      static_cast<std::int64_t>(parts.workspace.bytes() / sizeof(float)) / partial_floats(batch, head_dim, 1);
+  return static_cast<int>(std::max<std::int64_t>(1, std::min({wanted, useful, room, std::int64_t{64}})));
+}
+
+bool check_batch(const KvBatch& batch, std::int64_t head_dim) {
+  OPTPIPE_CHECK(head_dim > 0 && head_dim <= kMostHeadDim, "head dimension {}", head_dim);
+  OPTPIPE_CHECK(batch.count <= kMostGrid && batch.most_rows <= kMostGrid, "{} tasks of up to {} rows",
+                batch.count, batch.most_rows);
+  return batch.count > 0 && batch.most_rows > 0 && batch.most_heads > 0;
+}
+
+}  // namespace
+
+KvBatch batch_of(std::span<const KvTask> tasks, const KvTask* uploaded) {
+  KvBatch batch{.tasks = uploaded, .count = static_cast<std::int32_t>(tasks.size()), .aligned = true};
+  for (const KvTask& task : tasks) {
+    batch.most_rows = std::max(batch.most_rows, task.rows);
+    batch.most_context = std::max(batch.most_context, task.context());
+    batch.most_heads = std::max(batch.most_heads, task.heads);
+    batch.aligned = batch.aligned && aligned(task.keys) && aligned(task.values);
+  }
+  return batch;
+}
+
+void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
+               std::int64_t stride) {
+  if (!check_batch(batch, head_dim)) return;
+  const bool wide = batch.aligned && head_dim % 8 == 0 && stride % 8 == 0 && aligned(k) && aligned(v);
+  launch_append_kv(batch, head_dim, k, v, stride, wide, context.stream());
+}
+
+void attention_prefill(Context& context, const KvBatch& batch, std::int64_t head_dim,
+                       const AttentionRows& rows) {
+  if (!check_batch(batch, head_dim)) return;
+  const bool wide = is_wide(batch, head_dim, rows);
+  if (wide && launch_tile_attention(batch, head_dim, rows, context.parts().device, context.stream())) return;
+  launch_row_attention({.batch = batch, .head_dim = head_dim, .rows = rows, .wide = wide}, context.stream());
+}
+
+void attention_decode(Context& context, const KvBatch& batch, std::int64_t head_dim,
+                      const AttentionRows& rows) {
+  if (!check_batch(batch, head_dim)) return;
+  OPTPIPE_CHECK(batch.most_rows <= 1, "decode of {} rows a sequence", batch.most_rows);
+  auto& parts = context.parts();
+  launch_row_attention({.batch = batch,
+                        .head_dim = head_dim,
+                        .rows = rows,
+                        .wide = is_wide(batch, head_dim, rows),
+                        .splits = splits_for(parts, batch, head_dim),
+                        .partials = reinterpret_cast<float*>(parts.workspace.data())},
+                       parts.stream);
+}
+
+}  // namespace optpipe::kernels::cuda

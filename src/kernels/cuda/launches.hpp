@@ -1,0 +1,49 @@
+// Launches of kernels: arguments are valid, pointers are device pointers, each enqueues and returns, and
+// throws SystemError where the launch fails.
+#pragma once
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/matmul.hpp"
+#include "optpipe/kernels/cuda.hpp"
+
+namespace optpipe::kernels::cuda {
+
+// A product of any shape and alignment, for those that the library does not take; bias and ReLU not applied.
+void launch_plain_product(const Product& product, Stream stream);
+
+// out[m, n] = activation(out + bias), bias [n] or null, in place.
+enum class Activation : std::uint8_t { none, relu, gelu };
+void launch_epilogue(Half* out, std::int64_t m, std::int64_t n, std::int64_t stride, const Half* bias,
+                     Activation activation, Stream stream);
+
+void launch_embed(const Lookup& tokens, const Lookup& positions, std::int64_t rows, std::int64_t h,
+                  bool accumulate, Half* out, Stream stream);
+void launch_layer_norm(const Half* x, std::int64_t m, std::int64_t h, const Half* weight, const Half* bias,
+                       Half* out, Stream stream);
+void launch_append_kv(const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
+                      std::int64_t stride, bool wide, Stream stream);
+
+// One query a block: of a task's only row, its context split into `splits` parts, or (splits == 0) of each of
+// its rows. `wide`: loads of 16 bytes are possible everywhere. `partials`: partial_floats(...) floats.
+struct RowAttention {
+  KvBatch batch;
+  std::int64_t head_dim = 0;
+  AttentionRows rows;
+  bool wide = false;
+  int splits = 0;
+  float* partials = nullptr;
+};
+std::int64_t partial_floats(const KvBatch& batch, std::int64_t head_dim, int splits);
+void launch_row_attention(const RowAttention& attention, Stream stream);
+
+// Tiles on the tensor cores; false where the head dimension or the device's shared memory does not allow it.
+// Needs 16-byte alignment of everything.
+bool launch_tile_attention(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows,
+                           const Device& device, Stream stream);
+
+void launch_argmax(const float* logits, std::int64_t rows, std::int64_t vocabulary, std::int64_t stride,
+                   Token* tokens, Stream stream);
+void launch_sample(const float* logits, std::int64_t rows, std::int64_t vocabulary, std::int64_t stride,
+                   const SamplingOptions& options, const Draw* draws, Token* tokens, Stream stream);
+
+}  // namespace optpipe::kernels::cuda

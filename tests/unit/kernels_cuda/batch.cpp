@@ -1,0 +1,144 @@
+#include "unit/kernels_cuda/batch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "optpipe/kernels/cpu.hpp"
+
+namespace optpipe::kernels::cuda::testing {
+namespace {
+
+std::int64_t all_rows(const BatchShape& shape) {
+  return std::accumulate(shape.sequences.begin(), shape.sequences.end(), std::int64_t{0},
+                         [](std::int64_t sum, const SequenceShape& s) { return sum + s.rows; });
+}
+
+std::int64_t elements(const BatchShape& shape) {
+  return all_rows(shape) * (shape.heads * shape.dim + shape.padding);
+}
+
+void copy(const Halves& from, std::int64_t at, std::int64_t count, std::vector<Half>& to,
+          std::int64_t to_at) {
+  std::copy_n(from.bits.begin() + at, count, to.begin() + to_at);
+}
+
+}  // namespace
+
+Batch::Batch(Random& random, BatchShape shape)
+    : shape_(std::move(shape)),
+      rows_(all_rows(shape_)),
+      q_(random, elements(shape_), 1.5f),
+      k_(random, elements(shape_)),
+      v_(random, elements(shape_)) {
+  pool_size_ = shape_.shift;
+  std::int64_t row = 0;
+  for (std::size_t s = 0; s < shape_.sequences.size(); ++s) {
+    const auto& sequence = shape_.sequences[s];
+    first_rows_.push_back(row);
+    row += sequence.rows;
+    for (auto* old : {&old_keys_, &old_values_})
+      old->emplace_back(random, sequence.position * shape_.heads * shape_.dim);
+    auto counts = sequence.segments;
+    counts.push_back(shape_.heads - std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
+    std::int64_t head = 0;
+    for (const auto count : counts) {
+      const auto capacity = sequence.position + sequence.rows + shape_.spare;
+      const auto size = capacity * count * shape_.dim;
+      segments_.push_back({s, head, count, capacity, pool_size_, pool_size_ + size});
+      pool_size_ += 2 * size;
+      head += count;
+    }
+  }
+}
+
+// All segments: NaN, but for what is in the context already, and for the new rows on request.
+std::vector<Half> Batch::pool(bool with_new_rows) const {
+  std::vector<Half> result(static_cast<std::size_t>(pool_size_), kPoison);
+  for (const Segment& segment : segments_) {
+    const auto& sequence = shape_.sequences[segment.sequence];
+    const auto count = segment.heads * shape_.dim, column = segment.first_head * shape_.dim;
+    for (std::int64_t p = 0; p < sequence.position; ++p) {
+      const auto from = p * shape_.heads * shape_.dim + column;
+      copy(old_keys_[segment.sequence], from, count, result, segment.keys + p * count);
+      copy(old_values_[segment.sequence], from, count, result, segment.values + p * count);
+    }
+    for (std::int64_t r = 0; r < sequence.rows && with_new_rows; ++r) {
+      const auto from = (first_rows_[segment.sequence] + r) * stride() + column;
+      copy(k_, from, count, result, segment.keys + (sequence.position + r) * count);
+      copy(v_, from, count, result, segment.values + (sequence.position + r) * count);
+    }
+  }
+  return result;
+}
+
+void Batch::upload(const std::vector<Half>& pool) {
+  device_pool_ = std::make_unique<Array<Half>>(pool);
+  tasks_.clear();
+  for (const Segment& segment : segments_) {
+    const auto& sequence = shape_.sequences[segment.sequence];
+    tasks_.push_back({.keys = device_pool_->at(segment.keys),
+                      .values = device_pool_->at(segment.values),
+                      .first_row = static_cast<std::int32_t>(first_rows_[segment.sequence]),
+                      .rows = static_cast<std::int32_t>(sequence.rows),
+                      .position = static_cast<std::int32_t>(sequence.position),
+                      .first_head = static_cast<std::int32_t>(segment.first_head),
+                      .heads = static_cast<std::int32_t>(segment.heads)});
+  }
+  device_tasks_ = std::make_unique<Array<KvTask>>(tasks_);
+}
+
+void Batch::append_and_check(Context& context) {
+  upload(pool(false));
+  const auto k = k_.upload(), v = v_.upload();
+  append_kv(context, uploaded(), shape_.dim, k.get(), v.get(), stride());
+  EXPECT_EQ(device_pool_->values(), pool(true)) << "dim " << shape_.dim << " shift " << shape_.shift;
+}
+
+void Batch::attend_and_check(Context& context, bool decode, double scale) {
+  Halves queries = q_;
+  for (std::size_t i = 0; i < queries.bits.size(); ++i) {
+    queries.bits[i] = float_to_half(static_cast<float>(queries.values[i] * scale));
+    queries.values[i] = half_to_float(queries.bits[i]);
+  }
+  const auto host = pool(true);
+  upload(host);
+  const auto q = queries.upload(), out = Array<Half>::filled(rows_ * stride(), kPoison);
+  const AttentionRows rows{q.get(), out.get(), stride(), stride()};
+  if (decode)
+    attention_decode(context, uploaded(), shape_.dim, rows);
+  else
+    attention_prefill(context, uploaded(), shape_.dim, rows);
+  const auto actual = widen(out.values());
+
+  std::vector<float> expected(actual.size(), kernels::testing::kPoison);
+  std::vector<AttentionTask> tasks;
+  for (const Segment& segment : segments_) {
+    const auto& sequence = shape_.sequences[segment.sequence];
+    const auto at = first_rows_[segment.sequence] * stride() + segment.first_head * shape_.dim;
+    tasks.push_back({.q = queries.values.data() + at,
+                     .k = reinterpret_cast<const std::byte*>(host.data() + segment.keys),
+                     .v = reinterpret_cast<const std::byte*>(host.data() + segment.values),
+                     .out = expected.data() + at,
+                     .rows = sequence.rows,
+                     .context = sequence.position + sequence.rows,
+                     .heads = segment.heads,
+                     .q_stride = stride(),
+                     .kv_stride = segment.heads * shape_.dim});
+  }
+  attention(tasks, shape_.dim, DType::f16, 4);
+  const auto columns = shape_.heads * shape_.dim;
+  // Row by row: a wrong row must not hide behind many right ones.
+  for (std::int64_t row = 0; row < rows_; ++row) {
+    const auto at = static_cast<std::size_t>(row * stride());
+    const auto count = static_cast<std::size_t>(columns);
+    const std::vector<double> wanted(expected.begin() + static_cast<std::ptrdiff_t>(at),
+                                     expected.begin() + static_cast<std::ptrdiff_t>(at + count));
+    ASSERT_LT(relative_error(std::span(actual).subspan(at, count), wanted), kTolerance)
+        << "row " << row << " of " << rows_ << ", dim " << shape_.dim << ", heads " << shape_.heads;
+    for (std::size_t i = at + count; i < at + static_cast<std::size_t>(stride()); ++i)
+      ASSERT_TRUE(std::isnan(actual[i])) << "written between rows";
+  }
+}
+
+}  // namespace optpipe::kernels::cuda::testing
