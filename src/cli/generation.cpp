@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "optpipe/base/error.hpp"
 
@@ -35,18 +36,33 @@ void check(const Prompt& prompt, const model::ModelConfig& config) {
                                  *outside, config.vocabulary));
 }
 
+void check_stop_strings(const std::vector<std::string>& strings, const model::Tokenizer* tokenizer) {
+  for (const std::string& stop : strings) {
+    if (tokenizer == nullptr)
+      throw InputError(
+          "--stop is a text and needs a tokenizer, but the model folder has no vocab.json: leave it out");
+    if (stop.empty())
+      throw UsageError("--stop is empty, which every text holds: give at least one character");
+    try {
+      tokenizer->encode(stop);
+    } catch (const InputError& error) {
+      throw UsageError(fmt::format("--stop: {}", error.what()));
+    }
+  }
+}
+
 }  // namespace
 
 Generation::Generation(std::vector<Prompt> prompts, const model::Tokenizer* tokenizer,
                        const model::ModelConfig& config, StopRules rules, std::int64_t max_new_tokens)
     : prompts_(std::move(prompts)),
       tokenizer_(tokenizer),
-      rules_(std::move(rules)),
+      eos_tokens_(std::move(rules.eos_tokens)),
+      stop_finder_(rules.strings, [this](std::span<const std::int32_t> tokens) { return text_of(tokens); }),
       positions_(config.positions),
       max_new_tokens_(max_new_tokens),
       states_(prompts_.size()) {
-  if (!rules_.strings.empty() && tokenizer == nullptr)
-    throw InputError("--stop needs a tokenizer, but the model folder has no vocab.json");
+  check_stop_strings(rules.strings, tokenizer);
   for (Prompt& prompt : prompts_) {
     encode(prompt, tokenizer);
     check(prompt, config);
@@ -73,25 +89,25 @@ bool Generation::accept(std::int64_t sequence, std::int32_t token) {
   State& state = states_[static_cast<std::size_t>(sequence)];
   state.tokens.push_back(token);
   ++new_tokens_;
-  state.stopped = std::ranges::count(rules_.eos_tokens, token) > 0 || ends_by_string(state);
+  state.cut = stop_finder_.find(state.stop, state.tokens);
+  state.stopped = state.cut || std::ranges::count(eos_tokens_, token) > 0;
   if (on_token_) on_token_(new_tokens_);
   return !state.stopped;
 }
 
-bool Generation::ends_by_string(State& state) const {
-  if (rules_.strings.empty()) return false;
-  const std::string text = tokenizer_->decode(state.tokens);
-  for (const std::string& stop : rules_.strings)
-    if (const auto found = text.find(stop); found != std::string::npos)
-      state.cut = std::min(found, state.cut.value_or(found));
-  return state.cut.has_value();
+// A model's embedding may have more rows than its tokenizer has tokens; such ids mean no text.
+std::string Generation::text_of(std::span<const std::int32_t> tokens) const {
+  std::vector<std::int32_t> known;
+  std::ranges::copy_if(tokens, std::back_inserter(known),
+                       [&](auto token) { return token < tokenizer_->vocabulary(); });
+  return tokenizer_->decode(known);
 }
 
 Completion Generation::completion(std::size_t index) const {
   const State& state = states_[index];
   Completion completion{std::nullopt, state.tokens, state.stopped};
   if (tokenizer_ != nullptr)
-    completion.text = tokenizer_->decode(state.tokens).substr(0, state.cut.value_or(std::string::npos));
+    completion.text = text_of(state.tokens).substr(0, state.cut.value_or(std::string::npos));
   return completion;
 }
 

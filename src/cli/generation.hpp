@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/prompts.hpp"
+#include "cli/stop_finder.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/model/config.hpp"
 #include "optpipe/model/tokenizer.hpp"
@@ -21,10 +22,12 @@ struct StopRules {
 class Generation final : public executor::TokenSink {
  public:
   // Encodes the prompts. `tokenizer` may be null where every prompt comes as tokens; texts are then absent.
-  // Throws InputError for a prompt that is empty, holds ids outside the vocabulary, or leaves no position for
-  // a new token.
+  // Throws InputError for a prompt that is empty, holds ids outside the vocabulary, or is longer than the
+  // model's positions, UsageError for a stop string that cannot be searched for.
   Generation(std::vector<Prompt> prompts, const model::Tokenizer* tokenizer, const model::ModelConfig& config,
              StopRules rules, std::int64_t max_new_tokens);
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
 
   // Lengths of all prompts, in order. A prompt that comes near the end of the model's positions gets fewer
   // new tokens.
@@ -45,14 +48,16 @@ class Generation final : public executor::TokenSink {
   struct State {
     std::vector<std::int32_t> tokens;
     bool stopped = false;
+    StopFinder::State stop;
     std::optional<std::size_t> cut;  // the text ends here, before a stop string
   };
 
-  bool ends_by_string(State& state) const;
+  std::string text_of(std::span<const std::int32_t> tokens) const;
 
   std::vector<Prompt> prompts_;
   const model::Tokenizer* tokenizer_;
-  StopRules rules_;
+  std::vector<std::int64_t> eos_tokens_;
+  StopFinder stop_finder_;
   std::int64_t positions_;
   std::int64_t max_new_tokens_;
   std::vector<State> states_;

@@ -1,8 +1,11 @@
-#include <fmt/format.h>
+#include <fcntl.h>
+#include <unistd.h>
 
-#include <cstdio>
+#include <cerrno>
+#include <new>
 
 #include "cli/commands.hpp"
+#include "cli/output_file.hpp"
 #include "optpipe/base/environment.hpp"
 #include "optpipe/comm/mpi.hpp"
 #include "optpipe/executor/pipeline.hpp"
@@ -13,11 +16,19 @@ namespace {
 // Before MPI runs, the launcher's environment tells which rank may speak.
 bool is_leader() { return launch_environment().rank.value_or(0) == 0; }
 
+// A standard stream that came closed is opened as one that refuses all traffic; otherwise the next file to be
+// opened, the disk tier's perhaps, would take its number and results would be written into it.
+void hold_standard_streams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream)
+    if (fcntl(stream, F_GETFD) < 0 && errno == EBADF)
+      open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 ExitStatus run(int argc, char** argv) {
   set_up_log(is_leader(), Verbosity::normal);
   const Parsed parsed = parse_command_line(argc, argv);
   if (parsed.printed) {
-    if (is_leader()) fmt::print("{}", *parsed.printed);
+    if (is_leader()) OutputFile("", "").write(*parsed.printed);
     return ExitStatus::done;
   }
   set_up_log(is_leader(), parsed.options.verbosity);
@@ -30,18 +41,26 @@ ExitStatus run(int argc, char** argv) {
 }  // namespace
 }  // namespace optpipe::cli
 
+// One rank speaks and gives the run its status. Where the others had one too, a launcher that ends all ranks
+// at the first failure could silence that rank before it has spoken.
 int main(int argc, char** argv) {
   using namespace optpipe;
+  constexpr int kNothingToSay = 0;
+  cli::hold_standard_streams();
   try {
     return static_cast<int>(cli::run(argc, argv));
-  } catch (const executor::Reported& error) {
-    return static_cast<int>(error.status());
-  } catch (const UsageError& error) {
-    if (cli::is_leader()) log::error("{}", error.what());  // every rank has the same command line
+  } catch (const executor::Reported&) {
+    return kNothingToSay;
+  } catch (const UsageError& error) {  // every rank has the same command line
+    if (!cli::is_leader()) return kNothingToSay;
+    log::error("{}", error.what());
     return static_cast<int>(error.status());
   } catch (const Error& error) {
     log::error("{}", error.what());
     return static_cast<int>(error.status());
+  } catch (const std::bad_alloc&) {
+    log::error("out of memory on the host: use smaller batches");
+    return static_cast<int>(ExitStatus::does_not_fit);
   } catch (const std::exception& error) {
     log::error("{}", error.what());
     return static_cast<int>(ExitStatus::failure);

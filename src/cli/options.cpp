@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
-#include "optpipe/base/environment.hpp"
+#include <algorithm>
+#include <charconv>
+#include <span>
+
+#include "cli/help_format.hpp"
 #include "optpipe/base/error.hpp"
 #include "optpipe/comm/mpi.hpp"
+#include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/cpu.hpp"
 
 namespace optpipe::cli {
@@ -16,16 +21,45 @@ constexpr const char* kRunGroup = "Run";
 constexpr const char* kSamplingGroup = "Choice of tokens";
 constexpr const char* kInputGroup = "Input and output";
 
+// Whole numbers of 64 bits only: conversion would take -1 and overflow silently.
+std::string check_seed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  const bool whole = status == std::errc{} && end == text.data() + text.size();
+  return whole ? "" : fmt::format("{} is no whole number from 0 to 2^64 - 1", text);
+}
+
+// Every text of "--prompt A B" gets its own flag: an option of CLI11 that takes several words at once would
+// cut the prompt "[A, B]" in two.
+std::vector<std::string> repeat_prompt_flag(int argc, const char* const* argv) {
+  std::vector<std::string> words;
+  bool expects_text = false, takes_text = false;
+  for (const std::string_view word : std::span(argv, static_cast<std::size_t>(argc)).subspan(1)) {
+    const bool is_flag = word.starts_with("--");
+    if (expects_text && is_flag)
+      throw UsageError(fmt::format(
+          "--prompt has no text before {}; see optpipe generate --help (or write --prompt={}, if that is it)",
+          word, word));
+    if (takes_text && !expects_text && !word.starts_with('-')) words.emplace_back("--prompt");
+    words.emplace_back(word);
+    expects_text = word == "--prompt" && !expects_text;
+    takes_text = expects_text || word.starts_with("--prompt=") || (takes_text && !is_flag);
+  }
+  return words;
+}
+
 void add_model_options(CLI::App& app, ModelOptions& o) {
   app.add_option(
          "--model", o.model,
          "Checkpoint folder as the Hub ships it; or, with dummy weights, a size such as facebook/opt-125m")
-      ->required()
+      ->type_name("DIR")
       ->group(kModelGroup);
   app.add_option("--path", o.path,
                  "Folder with the weights, if not --model; DUMMY or _DUMMY_: random weights")
+      ->type_name("DIR")
       ->group(kModelGroup);
   app.add_option("--dummy-seed", o.dummy_seed, "Seed of dummy weights")
+      ->check(check_seed, "")
       ->capture_default_str()
       ->group(kModelGroup);
 }
@@ -33,10 +67,10 @@ void add_model_options(CLI::App& app, ModelOptions& o) {
 void add_policy_options(CLI::App& app, RunOptions& o) {
   app.add_option("--percent", o.percent,
                  "Six numbers: percent of weights on GPU, on CPU, of KV cache on GPU, on CPU, of activations "
-                 "on GPU, on CPU; the "
-                 "rest of each is on disk. On the CPU backend, GPU means working memory")
+                 "on GPU, on CPU; the rest of each is on disk. On the CPU backend, GPU means working memory")
       ->expected(6)
-      ->capture_default_str()
+      ->type_name("N N N N N N")
+      ->default_str("100 0 100 0 100 0")
       ->group(kPolicyGroup);
   app.add_option("--gpu-batch-size", o.policy.gpu_batch_size,
                  "Prompts computed at once (0: chosen from the number of prompts)")
@@ -53,31 +87,40 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 16))
       ->capture_default_str()
       ->group(kPolicyGroup);
-  app.add_option("--overlap", o.policy.overlap, "Transfers run beside computation")
+  app.add_option("--overlap", o.policy.overlap, "Whether transfers run beside computation")
       ->expected(0, 1)
+      ->type_name("BOOL")
       ->default_str("true")
       ->group(kPolicyGroup);
   app.add_option("--stage-layers", o.stage_layers,
                  "Layers of each rank, such as 4,4,3 (default: balanced by cost)")
       ->delimiter(',')
+      ->type_name("N,N,...")
       ->group(kPolicyGroup);
-  app.add_option("--offload-dir", o.offload_directory,
-                 "Folder for the disk tier (default: the temporary folder)")
+  app.add_option("--offload-dir", o.offload_directory, "Folder for the disk tier (default: $TMPDIR, or /tmp)")
+      ->type_name("DIR")
       ->group(kPolicyGroup);
 }
 
 void add_run_options(CLI::App& app, RunOptions& o) {
-  app.add_option("--device", o.device, "Where to compute")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
+  app.add_option("--device", o.device,
+                 "Where to compute: auto, cpu or cuda (auto: cuda where there is a GPU)")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->type_name("NAME")
       ->capture_default_str()
+      ->group(kRunGroup);
+  app.add_option("--gpu-map", o.gpu_map,
+                 "GPU of each rank of a node, such as 0,2,1,3 (default: in order, around again)")
+      ->delimiter(',')
       ->group(kRunGroup);
   app.add_option("--threads", o.threads,
                  "Threads a rank computes with (0: OMP_NUM_THREADS, or the node's cores over its ranks)")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str()
       ->group(kRunGroup);
-  app.add_option("--comm-timeout", o.comm_timeout_s, "Seconds after which a silent rank counts as lost")
-      ->check(CLI::PositiveNumber)
+  app.add_option("--comm-timeout", o.comm_timeout_s, "A rank that is silent for so long counts as lost")
+      ->check(CLI::Range(1e-3, 1e9))
+      ->type_name("SECONDS")
       ->capture_default_str()
       ->group(kRunGroup);
 }
@@ -97,6 +140,7 @@ void add_sampling_options(CLI::App& app, GenerateOptions& o) {
       ->group(kSamplingGroup);
   app.add_option("--seed", o.sampling.seed,
                  "Seed of the draws; the same seed gives the same tokens, whatever the placement")
+      ->check(check_seed, "")
       ->capture_default_str()
       ->group(kSamplingGroup);
   app.add_option("--max-new-tokens", o.max_new_tokens, "Most tokens to generate for each prompt")
@@ -104,6 +148,7 @@ void add_sampling_options(CLI::App& app, GenerateOptions& o) {
       ->capture_default_str()
       ->group(kSamplingGroup);
   app.add_option("--stop", o.stop, "End a prompt's text before this string (repeatable)")
+      ->allow_extra_args(false)
       ->group(kSamplingGroup);
   app.add_flag("--ignore-eos", o.ignore_eos, "Go on after the end-of-text token")->group(kSamplingGroup);
 }
@@ -111,36 +156,46 @@ void add_sampling_options(CLI::App& app, GenerateOptions& o) {
 void add_generate(CLI::App& app, GenerateOptions& o) {
   o.run.policy.gpu_batch_size = 0;
   add_model_options(app, o.model);
-  const auto prompt =
-      app.add_option("--prompt", o.prompts, "Prompt as text (repeatable)")->group(kInputGroup);
+  const auto prompt = app.add_option("--prompt", o.prompts, "One or more prompts as text, each in quotes")
+                          ->allow_extra_args(false)
+                          ->type_name("TEXT")
+                          ->group(kInputGroup);
   app.add_option(
          "--input", o.input,
-         R"(JSONL file, or - for standard input: {"id": ..., "prompt": "text"} or {"id": ..., "tokens": [...]} a line)")
+         R"(Prompts from a file of JSON lines, or - for standard input: {"id": ..., "prompt": "text"} )"
+         R"(or {"id": ..., "tokens": [...]})")
+      ->type_name("FILE")
       ->excludes(prompt)
       ->group(kInputGroup);
   app.add_option(
          "--output", o.output,
-         R"(JSONL file for {"id", "text", "tokens", "finish_reason"} a line (default: standard output))")
+         R"(File for JSON lines {"id", "text", "tokens", "finish_reason"} (default: standard output, )"
+         R"(where prompts of the command line give plain text))")
+      ->type_name("FILE")
       ->group(kInputGroup);
-  app.add_option("--json", o.json, "Write a report of the run to this file")->group(kInputGroup);
+  app.add_option("--json", o.json, "Write a report of the run to this file")
+      ->type_name("FILE")
+      ->group(kInputGroup);
   add_sampling_options(app, o);
   add_policy_options(app, o.run);
   add_run_options(app, o.run);
 }
 
 void check(GenerateOptions& o) {
+  if (o.model.model.empty())
+    throw UsageError("--model is missing: name a checkpoint folder; see optpipe generate --help");
   if (o.prompts.empty() && o.input.empty())
     throw UsageError(
         "nothing to generate from: give --prompt TEXT, or --input FILE.jsonl (- for standard input)");
   memory::set_percent(o.run.policy, o.run.percent);
   kernels::check(o.sampling);
-  if (o.run.device == "cuda")
-    throw UsageError("--device cuda: this build has no CUDA backend; use --device cpu");
 }
 
 std::string version_text() {
-  return fmt::format("optpipe {}\nbackends: cpu ({})\ntransports: in-process, MPI ({})", OPTPIPE_VERSION,
-                     kernels::vector_target(), comm::mpi_library());
+  const std::string cuda =
+      executor::built_with_cuda() ? fmt::format(", cuda ({} GPUs here)", executor::cuda_devices()) : "";
+  return fmt::format("optpipe {}\nbackends: cpu ({}){}\ntransports: in-process, MPI ({})", OPTPIPE_VERSION,
+                     kernels::vector_target(), cuda, comm::mpi_library());
 }
 
 }  // namespace
@@ -148,18 +203,23 @@ std::string version_text() {
 Parsed parse_command_line(int argc, const char* const* argv) {
   Parsed parsed;
   CLI::App app(
-      "optpipe runs OPT language models larger than the GPUs at hand, as a pipeline over MPI ranks.");
-  app.require_subcommand(1);
+      "optpipe runs OPT language models larger than the GPUs at hand, as a pipeline\nover MPI ranks.",
+      "optpipe");
+  app.formatter(make_help_format());
   bool quiet = false, verbose = false;
   app.add_flag("--quiet", quiet, "Log warnings and errors only");
   app.add_flag("--verbose", verbose, "Log more");
-  app.set_version_flag("--version", version_text);
+  app.set_version_flag("--version", version_text, "Version, backends and transports");
+  app.set_help_flag("-h,--help", "This help");
+  app.footer("optpipe COMMAND --help lists the options of a command.");
   app.fallthrough();
   GenerateOptions generate;
   auto* generate_command = app.add_subcommand("generate", "Generate text from prompts");
   add_generate(*generate_command, generate);
   try {
-    app.parse(argc, argv);
+    auto words = repeat_prompt_flag(argc, argv);
+    std::ranges::reverse(words);  // as CLI11 takes them
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help, --version
       std::ostringstream out, ignored;
@@ -170,6 +230,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     throw UsageError(
         fmt::format("{}; see optpipe {}--help", error.what(), generate_command->parsed() ? "generate " : ""));
   }
+  if (!generate_command->parsed())
+    throw UsageError("there is no command, such as generate; see optpipe --help");
   parsed.options.verbosity = quiet ? Verbosity::quiet : verbose ? Verbosity::debug : Verbosity::normal;
   check(generate);
   parsed.options.generate = std::move(generate);

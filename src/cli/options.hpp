@@ -24,8 +24,9 @@ struct RunOptions {
   std::vector<double> percent{100, 0, 100, 0, 100, 0};
   std::vector<std::int64_t> stage_layers;  // empty: balanced
   std::string offload_directory;
-  std::string device = "cpu";
-  int threads = 0;  // 0: the cores of this node over its ranks
+  std::string device = "auto";  // cuda where there is a GPU, cpu elsewhere
+  std::vector<int> gpu_map;     // GPU of each local rank; empty: local rank modulo GPUs
+  int threads = 0;              // 0: the cores of this node over its ranks
   double comm_timeout_s = 600;
 };
 

@@ -10,15 +10,16 @@
 
 namespace optpipe::cli {
 
-Progress::Progress(std::int64_t most_tokens, bool enabled)
-    : most_tokens_(most_tokens), enabled_(enabled), terminal_(isatty(STDERR_FILENO) == 1) {}
+Progress::Progress(std::int64_t most_tokens)
+    : most_tokens_(most_tokens), terminal_(isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() { clear_line(); }
 
 void Progress::show(std::int64_t new_tokens) {
   using namespace std::chrono_literals;
+  if (!spdlog::should_log(spdlog::level::info)) return;
   const auto now = Clock::now();
-  if (!enabled_ || now - last_ < (terminal_ ? Clock::duration(200ms) : Clock::duration(60s))) return;
+  if (now - last_ < (terminal_ ? Clock::duration(200ms) : Clock::duration(60s))) return;
   last_ = now;
   const double seconds = std::chrono::duration<double>(now - begin_).count();
   const double rate = static_cast<double>(new_tokens) / seconds;
@@ -36,7 +37,10 @@ void Progress::show(std::int64_t new_tokens) {
 }
 
 void Progress::clear_line() {
-  if (line_shown_) fmt::print(stderr, "\r\x1b[K");
+  if (!line_shown_) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  line_shown_ = false;
 }
 
 }  // namespace optpipe::cli

@@ -9,17 +9,15 @@ namespace optpipe::cli {
 class Progress {
  public:
   // `most_tokens`: new tokens if no prompt ends early.
-  Progress(std::int64_t most_tokens, bool enabled);
+  explicit Progress(std::int64_t most_tokens);
   ~Progress();
   void show(std::int64_t new_tokens);
+  void clear_line();  // before something else is printed
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  void clear_line();
-
   std::int64_t most_tokens_;
-  bool enabled_;
   bool terminal_;
   bool line_shown_ = false;
   Clock::time_point begin_ = Clock::now();

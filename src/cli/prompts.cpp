@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "optpipe/base/error.hpp"
@@ -10,6 +11,10 @@ namespace optpipe::cli {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr std::size_t kLongestLine = std::size_t{64} << 20;  // far beyond any model's positions
+constexpr std::uint64_t kLargestToken = std::numeric_limits<std::int32_t>::max();
+constexpr std::uint64_t kMostNewTokens = std::uint64_t{1} << 24;
 
 [[noreturn]] void refuse(const std::string& origin, const std::string& why) {
   throw InputError(
@@ -22,16 +27,25 @@ std::vector<std::int32_t> read_tokens(const Json& list, const std::string& origi
     refuse(origin, "\"tokens\" should be a list of at least one token id");
   std::vector<std::int32_t> tokens;
   for (const Json& item : list) {
-    if (!item.is_number_integer() || item < 0 || item > std::numeric_limits<std::int32_t>::max())
+    if (!item.is_number_unsigned() || item.get<std::uint64_t>() > kLargestToken)
       refuse(origin, "\"tokens\" should hold token ids (whole numbers from 0)");
     tokens.push_back(item.get<std::int32_t>());
   }
   return tokens;
 }
 
+Json parse(const std::string& line, const std::string& origin) {
+  try {
+    return Json::parse(line);
+  } catch (const Json::parse_error& error) {
+    const bool bytes = std::string_view(error.what()).find("UTF-8") != std::string_view::npos;
+    refuse(origin,
+           fmt::format("this is not {} at byte {} of the line", bytes ? "UTF-8" : "JSON", error.byte));
+  }
+}
+
 Prompt read_prompt(const std::string& line, const std::string& origin, std::size_t position) {
-  const Json json = Json::parse(line, nullptr, false);
-  if (json.is_discarded()) refuse(origin, "this is not JSON");
+  const Json json = parse(line, origin);
   if (!json.is_object()) refuse(origin, "this is not a JSON object");
   const bool has_text = json.contains("prompt"), has_tokens = json.contains("tokens");
   if (has_text == has_tokens)
@@ -45,22 +59,35 @@ Prompt read_prompt(const std::string& line, const std::string& origin, std::size
     prompt.text = json["prompt"].get<std::string>();
   }
   if (const auto limit = json.find("max_new_tokens"); limit != json.end()) {
-    if (!limit->is_number_integer() || *limit < 1)
+    if (!limit->is_number_unsigned() || *limit == 0u)
       refuse(origin, "\"max_new_tokens\" should be a whole number from 1");
-    prompt.max_new_tokens = limit->get<std::int64_t>();
+    prompt.max_new_tokens = static_cast<std::int64_t>(std::min(limit->get<std::uint64_t>(), kMostNewTokens));
   }
   return prompt;
+}
+
+// The next line without its end; false where there is none.
+bool next_line(std::istream& lines, std::string& line, const std::string& origin) {
+  line.clear();
+  char character = 0;
+  while (lines.get(character) && character != '\n') {
+    line.push_back(character);
+    if (line.size() > kLongestLine)
+      refuse(origin, fmt::format("the line is longer than {} MiB", kLongestLine >> 20));
+  }
+  return !lines.fail() || !line.empty();
 }
 
 }  // namespace
 
 std::vector<Prompt> read_prompts(std::istream& lines, const std::string& name) {
   std::vector<Prompt> prompts;
-  std::size_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
+  std::string line;
+  for (std::size_t number = 1;; ++number) {
+    const std::string origin = fmt::format("{}:{}", name, number);
+    if (!next_line(lines, line, origin)) break;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    prompts.push_back(read_prompt(line, fmt::format("{}:{}", name, number), prompts.size()));
+    prompts.push_back(read_prompt(line, origin, prompts.size()));
   }
   if (lines.bad()) throw InputError(fmt::format("{} cannot be read to its end", name));
   return prompts;

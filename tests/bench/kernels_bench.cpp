@@ -1,12 +1,12 @@
-// Speed of the CPU kernels beside what the machine can do, measured in the same process:
-//   bench_kernels --threads=2 [--benchmark_filter=...] [--benchmark_repetitions=5]
-// bytes_per_second of decoding stands against that of Memory/read, FLOP/s of prefill against OpenBLAS's on
-// the same threads. Decoding cycles through more weights and caches than any cache holds, so that they come
-// from memory.
+// Speed of the CPU kernels beside what the machine can do, measured in turns so that both see the same load:
+//   bench_kernels [--threads=2] [--benchmark_filter=...]
+// Decoding: bytes of weights or caches a second, and as a part of what plain reading of memory gives. It
+// cycles through more bytes than caches hold. Prefill: operations a second, and as a multiple of OpenBLAS's
+// on the same threads.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -26,7 +26,7 @@ namespace {
 constexpr std::int64_t kWorkingSet = std::int64_t{1} << 30;  // bytes
 int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 
-// kWorkingSet bytes of finite halves, written once by all threads.
+// kWorkingSet bytes of finite halves.
 const std::byte* working_set() {
   static const auto memory = [] {
     auto bytes = std::make_unique<std::byte[]>(kWorkingSet);
@@ -50,25 +50,53 @@ std::vector<float> numbers(std::int64_t count) {
   return result;
 }
 
-void count_bytes(benchmark::State& state, double bytes) {
-  state.counters["bytes_per_second"] =
-      benchmark::Counter(bytes, benchmark::Counter::kIsIterationInvariantRate, benchmark::Counter::kIs1024);
-}
-void count_operations(benchmark::State& state, double operations) {
-  state.counters["FLOP/s"] = benchmark::Counter(operations, benchmark::Counter::kIsIterationInvariantRate);
+template <class Work>
+double seconds_of(const Work& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// What the memory gives: all threads add up their parts of the working set.
-void read_memory(benchmark::State& state) {
-  const auto* words = reinterpret_cast<const std::uint64_t*>(working_set());
+// Times `work` as the benchmark's iterations and `yardstick` after each; returns yardstick's time / work's
+// time.
+template <class Work, class Yardstick>
+double compare(benchmark::State& state, const Work& work, const Yardstick& yardstick) {
+  double worked = 0, measured = 0;
   for (auto _ : state) {
-    std::uint64_t sum = 0;
-#pragma omp parallel for num_threads(threads) reduction(+ : sum) schedule(static)
-    for (std::int64_t i = 0; i < kWorkingSet / 64; ++i)
-      for (std::int64_t j = 0; j < 8; ++j) sum += words[8 * i + j];
-    benchmark::DoNotOptimize(sum);
+    const double seconds = seconds_of(work);
+    state.SetIterationTime(seconds);
+    worked += seconds;
+    measured += seconds_of(yardstick);
   }
-  count_bytes(state, static_cast<double>(kWorkingSet));
+  return measured / worked;
+}
+
+void count(benchmark::State& state, const char* what, double number) {
+  state.counters[what] = benchmark::Counter(number, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+// All threads add up their parts of the working set, as four streams each.
+void read_memory() {
+  const auto* words = reinterpret_cast<const std::uint64_t*>(working_set());
+  constexpr std::int64_t kBlock = 4096,
+                         kBlocks = kWorkingSet / 8 / kBlock;  // words; four streams read a block
+  std::uint64_t sum = 0;
+#pragma omp parallel for num_threads(threads) reduction(+ : sum) schedule(static)
+  for (std::int64_t block = 0; block < kBlocks; ++block) {
+    const std::uint64_t* from = words + block * kBlock;
+    for (std::int64_t i = 0; i < kBlock / 4; i += 8)
+      for (std::int64_t stream = 0; stream < 4; ++stream)
+        for (std::int64_t j = 0; j < 8; ++j) sum += from[stream * (kBlock / 4) + i + j];
+  }
+  benchmark::DoNotOptimize(sum);
+}
+
+// Runs `work`, which reads `bytes`, against plain reading.
+template <class Work>
+void run_against_memory(benchmark::State& state, double bytes, const Work& work) {
+  const double ratio = compare(state, work, read_memory);
+  count(state, "bytes/s", bytes);
+  state.counters["of_reading"] = ratio * bytes / static_cast<double>(kWorkingSet);
 }
 
 // As a decode step does: every weight matrix of a model once. Arguments: m, n, k.
@@ -78,14 +106,12 @@ void decode_linear(benchmark::State& state) {
   const auto x = numbers(m * k);
   std::vector<float> out(static_cast<std::size_t>(m * n));
   const std::byte* weights = working_set();
-  for (auto _ : state) {
+  run_against_memory(state, static_cast<double>(matrix * matrices), [&] {
     for (std::int64_t i = 0; i < matrices; ++i) {
       const MatrixPiece piece{weights + i * matrix, n};
       linear(x.data(), k, m, {DType::f16, n, k, {&piece, 1}}, {}, Epilogue::none, out.data(), n, threads);
     }
-    benchmark::DoNotOptimize(out.data());
-  }
-  count_bytes(state, static_cast<double>(matrix * matrices));
+  });
 }
 
 void prefill_linear(benchmark::State& state) {
@@ -93,107 +119,86 @@ void prefill_linear(benchmark::State& state) {
   const auto x = numbers(m * k);
   std::vector<float> out(static_cast<std::size_t>(m * n));
   const MatrixPiece piece{working_set(), n};
-  for (auto _ : state) {
+  const auto run_linear = [&] {
     linear(x.data(), k, m, {DType::f16, n, k, {&piece, 1}}, {}, Epilogue::none, out.data(), n, threads);
-    benchmark::DoNotOptimize(out.data());
-  }
-  count_operations(state, 2.0 * static_cast<double>(m * n * k));
-}
-
+  };
 #ifdef OPTPIPE_BENCH_OPENBLAS
-// The same product with weights that are fp32 already.
-void openblas_sgemm(benchmark::State& state) {
-  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
-  const auto x = numbers(m * k), weight = numbers(n * k);
-  std::vector<float> out(static_cast<std::size_t>(m * n));
+  const auto weight = numbers(n * k);  // fp32 already
   openblas_set_num_threads(threads);
   const auto M = static_cast<blasint>(m), N = static_cast<blasint>(n), K = static_cast<blasint>(k);
-  for (auto _ : state) {
+  state.counters["of_OpenBLAS"] = compare(state, run_linear, [&] {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1, x.data(), K, weight.data(), K, 0,
                 out.data(), N);
-    benchmark::DoNotOptimize(out.data());
-  }
-  count_operations(state, 2.0 * static_cast<double>(m * n * k));
-}
+  });
+#else
+  compare(state, run_linear, [] {});
 #endif
+  count(state, "FLOP/s", 2.0 * static_cast<double>(m * n * k));
+}
+
+// Some sequences' attention over one layer's caches in the working set, from byte `at` on.
+struct Attention {
+  std::int64_t sequences, context, heads, dim, rows;
+  std::vector<float> q, out;
+
+  Attention(const benchmark::State& state, bool decode)
+      : sequences(state.range(0)),
+        context(state.range(1)),
+        heads(state.range(2)),
+        dim(state.range(3)),
+        rows(decode ? 1 : context),
+        q(numbers(sequences * rows * heads * dim)),
+        out(q.size()) {}
+  std::int64_t width() const { return heads * dim; }
+  std::int64_t cache_bytes() const { return 2 * context * width(); }  // of keys, and of values
+
+  void run(std::int64_t at) {
+    std::vector<AttentionTask> tasks;
+    for (std::int64_t i = 0; i < sequences; ++i) {
+      const std::byte* keys = working_set() + at + i * 2 * cache_bytes();
+      const std::int64_t offset = i * rows * width();
+      tasks.push_back({q.data() + offset, keys, keys + cache_bytes(), out.data() + offset, rows, context,
+                       heads, width(), width()});
+    }
+    attention(tasks, dim, DType::f16, threads);
+  }
+};
 
 // One decode step's attention over all layers' caches. Arguments: sequences, context, heads, head dimension.
 void decode_attention(benchmark::State& state) {
-  const std::int64_t sequences = state.range(0), context = state.range(1), heads = state.range(2),
-                     dim = state.range(3);
-  const std::int64_t width = heads * dim, cache = 2 * context * width;
-  const std::int64_t layers = kWorkingSet / (2 * cache * sequences);
-  const auto q = numbers(sequences * width);
-  std::vector<float> out(q.size());
-  const std::byte* memory = working_set();
-  for (auto _ : state)
-    for (std::int64_t layer = 0; layer < layers; ++layer) {
-      std::vector<AttentionTask> tasks;
-      for (std::int64_t i = 0; i < sequences; ++i) {
-        const std::byte* at = memory + (layer * sequences + i) * 2 * cache;
-        tasks.push_back(
-            {q.data() + i * width, at, at + cache, out.data() + i * width, 1, context, heads, width, width});
-      }
-      attention(tasks, dim, DType::f16, threads);
-    }
-  count_bytes(state, static_cast<double>(layers * sequences * 2 * cache));
+  Attention work(state, true);
+  const std::int64_t layer = 2 * work.cache_bytes() * work.sequences, layers = kWorkingSet / layer;
+  run_against_memory(state, static_cast<double>(layers * layer), [&] {
+    for (std::int64_t i = 0; i < layers; ++i) work.run(i * layer);
+  });
 }
 
 // Counts the operations below the causal mask only.
 void prefill_attention(benchmark::State& state) {
-  const std::int64_t sequences = state.range(0), context = state.range(1), heads = state.range(2),
-                     dim = state.range(3);
-  const std::int64_t width = heads * dim;
-  const auto q = numbers(sequences * context * width);
-  std::vector<float> out(q.size());
-  std::vector<AttentionTask> tasks;
-  for (std::int64_t i = 0; i < sequences; ++i) {
-    const std::byte* at = working_set() + i * 4 * context * width;
-    tasks.push_back({q.data() + i * context * width, at, at + 2 * context * width,
-                     out.data() + i * context * width, context, context, heads, width, width});
-  }
-  for (auto _ : state) {
-    attention(tasks, dim, DType::f16, threads);
-    benchmark::DoNotOptimize(out.data());
-  }
-  count_operations(state, 4.0 * static_cast<double>(sequences * heads * dim) * static_cast<double>(context) *
-                              (static_cast<double>(context) + 1) / 2);
+  Attention work(state, false);
+  compare(
+      state, [&] { work.run(0); }, [] {});
+  const double scores = static_cast<double>(work.context) * static_cast<double>(work.context + 1) / 2;
+  count(state, "FLOP/s", 4.0 * static_cast<double>(work.sequences * work.width()) * scores);
 }
 
-// What the cores give: independent chains of fused multiply-adds are what prefill is made of. 16 rows of x
-// and a weight panel in the first-level cache come as close to it as any product can.
-void register_set() {
-  const auto wall = [](benchmark::internal::Benchmark* b) {
-    return b->UseRealTime()->Unit(benchmark::kMillisecond)->Repetitions(5)->ReportAggregatesOnly(true);
-  };
-  wall(benchmark::RegisterBenchmark("Memory/read", read_memory));
-  auto* decode =
-      wall(benchmark::RegisterBenchmark("Decode/linear", decode_linear))->ArgNames({"m", "n", "k"});
-  for (const std::int64_t m : {1, 2, 4, 8, 12})
-    for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{3072, 768}, {4096, 4096}})
-      decode->Args({m, n, k});
-  const std::vector<std::vector<std::int64_t>> products = {
-      {16, 3072, 768}, {64, 3072, 768}, {512, 3072, 768}, {512, 768, 3072}, {2048, 4096, 4096}};
-  for (const auto& product : products) {
-    wall(benchmark::RegisterBenchmark("Prefill/linear", prefill_linear))
-        ->ArgNames({"m", "n", "k"})
-        ->Args(product);
-#ifdef OPTPIPE_BENCH_OPENBLAS
-    wall(benchmark::RegisterBenchmark("Prefill/openblas", openblas_sgemm))
-        ->ArgNames({"m", "n", "k"})
-        ->Args(product);
-#endif
-  }
-  const std::vector<std::string> names = {"sequences", "context", "heads", "dim"};
-  wall(benchmark::RegisterBenchmark("Decode/attention", decode_attention))
-      ->ArgNames(names)
-      ->Args({1, 512, 12, 64})
-      ->Args({16, 512, 12, 64})
-      ->Args({4, 1024, 32, 128});
-  wall(benchmark::RegisterBenchmark("Prefill/attention", prefill_attention))
-      ->ArgNames(names)
-      ->Args({4, 512, 12, 64})
-      ->Args({1, 1024, 32, 128});
+benchmark::internal::Benchmark* add(const char* name, void (*function)(benchmark::State&),
+                                    const std::vector<std::string>& arguments,
+                                    const std::vector<std::vector<std::int64_t>>& values) {
+  auto* result = benchmark::RegisterBenchmark(name, function)->ArgNames(arguments);
+  for (const auto& value : values) result->Args(value);
+  return result->UseManualTime()->Unit(benchmark::kMillisecond)->Repetitions(5)->ReportAggregatesOnly(true);
+}
+
+void add_all() {
+  add("Decode/linear", decode_linear, {"m", "n", "k"},
+      {{1, 3072, 768}, {4, 3072, 768}, {8, 3072, 768}, {1, 4096, 4096}, {4, 4096, 4096}, {8, 4096, 4096}});
+  add("Prefill/linear", prefill_linear, {"m", "n", "k"},
+      {{16, 3072, 768}, {64, 3072, 768}, {512, 3072, 768}, {512, 768, 3072}, {2048, 4096, 4096}});
+  add("Decode/attention", decode_attention, {"sequences", "context", "heads", "dim"},
+      {{1, 512, 12, 64}, {16, 512, 12, 64}, {4, 1024, 32, 128}});
+  add("Prefill/attention", prefill_attention, {"sequences", "context", "heads", "dim"},
+      {{4, 512, 12, 64}, {1, 1024, 32, 128}});
 }
 
 // Removes --threads=N from the arguments.
@@ -213,7 +218,7 @@ void take_threads(int& argc, char** argv) {
 
 int main(int argc, char** argv) {
   optpipe::kernels::take_threads(argc, argv);
-  optpipe::kernels::register_set();
+  optpipe::kernels::add_all();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::AddCustomContext("vector target", optpipe::kernels::vector_target());

@@ -9,7 +9,7 @@ using kernels::Epilogue;
 using memory::aligned;
 using model::Role;
 
-constexpr std::int64_t kChunkRows = 256;
+constexpr std::int64_t kChunkRows = 512;
 constexpr std::int64_t kHeadChunkRows = 32;  // logits are wide: V values a row
 
 Bytes floats(std::int64_t rows, std::int64_t columns) {
@@ -61,7 +61,8 @@ void LayerOps::linear(const Use& use, Role weight, Role bias, const float* x, st
   const Matrix matrix = use.store.matrix(use.group, weight, use.slot);
   const auto bias_view =
       bias == Role::count ? kernels::VectorView{} : use.store.vector(use.group, bias, use.slot);
-  kernels::linear(x, matrix.columns, rows, matrix.view(), bias_view, epilogue, out, matrix.rows, threads_);
+  const auto product = use.prompt ? kernels::prompt_linear : kernels::linear;
+  product(x, matrix.columns, rows, matrix.view(), bias_view, epilogue, out, matrix.rows, threads_);
 }
 
 void LayerOps::norm(const Use& use, Role weight, Role bias, const float* x, std::int64_t rows,
@@ -95,7 +96,7 @@ void LayerOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, f
 
 void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const float* x,
                            KvStore& kv, const KvStore::Place& place) {
-  const Use use{weights_, group, slot};
+  const Use use{weights_, group, slot, rows.prompt};
   const std::int64_t h = config_.hidden;
   const auto segments = kv.segments(place, rows);
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
@@ -159,14 +160,15 @@ void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_
 
 void LayerOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x) {
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
-    feed_forward_rows({weights_, group, slot}, begin, std::min(kChunkRows, rows.rows - begin), x);
+    feed_forward_rows({weights_, group, slot, rows.prompt}, begin, std::min(kChunkRows, rows.rows - begin),
+                      x);
 }
 
 std::vector<std::int32_t> LayerOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
                                            const memory::GpuBatch& batch, const float* x,
                                            std::int64_t token_step, const kernels::SamplingOptions& options,
                                            const LogitsObserver& on_logits) {
-  const Use use{weights_, group, slot};
+  const Use use{weights_, group, slot, false};
   const std::int64_t h = config_.hidden, vocabulary = config_.vocabulary;
   std::vector<std::int32_t> tokens;
   for (std::size_t begin = 0; begin < rows.spans.size(); begin += kHeadChunkRows) {

@@ -49,6 +49,7 @@ class LayerOps {
     const WeightStore& store;
     std::size_t group;
     std::int32_t slot;
+    bool prompt;  // rows are parts of prompts: products may run on matrix units
   };
   // Narrows keys and values of rows [first, first + count) of the batch, held in keys_ and values_, into the
   // cache.

@@ -45,6 +45,7 @@ BatchRows BatchTable::rows(const schedule::Step& step) const {
   const auto& flags = running(step);
   const std::int64_t t = step.token_step.value;
   BatchRows rows;
+  rows.prompt = t == 0;
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     if (!flags[s]) continue;
     const auto prompt = sequences[s].prompt_tokens;

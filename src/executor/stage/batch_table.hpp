@@ -24,6 +24,7 @@ struct RowSpan {
 struct BatchRows {
   std::vector<RowSpan> spans;
   std::int64_t rows = 0;
+  bool prompt = false;  // of prompts, not of new tokens
 };
 
 class BatchTable {

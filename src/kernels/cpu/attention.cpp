@@ -23,6 +23,9 @@ namespace {
 constexpr std::int64_t kPositions = 64;        // keys or values widened at a time: in the first-level cache
 constexpr std::int64_t kStreamPositions = 16;  // values read at a time, all heads of a unit
 
+template <class T>
+constexpr std::int64_t kLineElements = 64 / sizeof(T);  // of a cache line
+
 // What a unit works with.
 template <class T>
 struct Frame {
@@ -47,21 +50,27 @@ HWY_ATTR void decode(const AttentionTask& task, const AttentionUnit& unit, const
   const std::int64_t heads = unit.head_end - unit.head_begin;
   const float* q = task.q + unit.row_begin * task.q_stride + unit.head_begin * f.dim;
   for (std::int64_t h = 0; h < heads; ++h) scale(q + h * f.dim, f.dim, f.q + h * f.pitch, f.pitch);
+  const std::int64_t ahead = 2 * kTileColumns * f.stride;
   for (std::int64_t p = 0; p < f.limit; p += kTileColumns) {
     for (std::int64_t h = 0; h < heads; ++h) {
       const T* rows[kTileColumns];
       for (std::int64_t c = 0; c < kTileColumns; ++c)
         rows[c] = f.k + std::min(p + c, f.limit - 1) * f.stride + h * f.dim;
-      dot_tile<1>(f.q + h * f.pitch, f.pitch, rows, f.dim, false, f.scores + h * f.scores_pitch + p, 0);
+      dot_tile<1, true>(f.q + h * f.pitch, f.pitch, rows, f.dim, false, f.scores + h * f.scores_pitch + p, 0,
+                        {ahead, ahead});
     }
   }
   for (std::int64_t h = 0; h < heads; ++h) softmax(f.scores + h * f.scores_pitch, f.limit);
   std::fill_n(f.sums, heads * f.pitch, 0.0f);
   for (std::int64_t p = 0; p < f.limit; p += kStreamPositions) {
     const std::int64_t count = std::min(kStreamPositions, f.limit - p);
-    for (std::int64_t h = 0; h < heads; ++h)
-      add_weighted_rows<1>(f.scores + h * f.scores_pitch + p, 0, f.v + p * f.stride + h * f.dim, f.stride,
-                           count, f.dim, f.sums + h * f.pitch, 0);
+    for (std::int64_t h = 0; h < heads; ++h) {
+      const T* values = f.v + p * f.stride + h * f.dim;
+      for (std::int64_t i = kStreamPositions; i < 2 * kStreamPositions; ++i)
+        for (std::int64_t j = 0; j < f.dim; j += kLineElements<T>) fetch_ahead(values + j, i * f.stride);
+      add_weighted_rows<1>(f.scores + h * f.scores_pitch + p, 0, values, f.stride, count, f.dim,
+                           f.sums + h * f.pitch, 0);
+    }
   }
   float* out = task.out + unit.row_begin * task.q_stride + unit.head_begin * f.dim;
   for (std::int64_t h = 0; h < heads; ++h) store_row(f.sums + h * f.pitch, f.dim, out + h * f.dim);

@@ -5,7 +5,7 @@
 namespace optpipe::kernels {
 namespace {
 
-constexpr std::int64_t kQueries = 48;  // that share keys and values once widened; multiple of tile heights
+constexpr std::int64_t kQueries = 96;  // that share keys and values once widened; multiple of tile heights
 constexpr std::int64_t kFewestQueries = 12;
 constexpr std::int64_t kRowBytes = 1024;     // contiguous piece of a cache row worth a stream of its own
 constexpr std::int64_t kUnitsPerThread = 4;  // dynamic scheduling evens out the rest
@@ -15,14 +15,13 @@ std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b;
 }  // namespace
 
 AttentionPlan::Cut AttentionPlan::cut(const AttentionTask& task, std::int64_t head_bytes,
-                                      std::int64_t wanted) {
+                                      std::int64_t threads) {
   Cut cut{.rows = task.rows, .heads = task.heads};
-  if (task.rows == 1) {
-    cut.heads_per_unit =
-        std::clamp<std::int64_t>(kRowBytes / head_bytes, 1, std::max<std::int64_t>(task.heads, 1));
-    while (cut.units() < wanted && cut.heads_per_unit > 1)
-      cut.heads_per_unit = divide_up(cut.heads_per_unit, 2);
+  if (task.rows == 1) {  // bound by memory: long pieces matter more than even shares
+    const std::int64_t share = divide_up(task.heads, threads);
+    cut.heads_per_unit = std::max<std::int64_t>(1, std::min(share, kRowBytes / head_bytes));
   } else {
+    const std::int64_t wanted = threads > 1 ? threads * kUnitsPerThread : 1;
     cut.rows_per_unit = kQueries;
     while (cut.units() < wanted && cut.rows_per_unit > kFewestQueries) cut.rows_per_unit /= 2;
   }
@@ -30,12 +29,12 @@ AttentionPlan::Cut AttentionPlan::cut(const AttentionTask& task, std::int64_t he
 }
 
 void AttentionPlan::make(std::span<const AttentionTask> tasks, std::int64_t head_bytes, int threads) {
-  const std::int64_t wanted = threads > 1 ? threads * kUnitsPerThread : 1;
-  const auto of_each = divide_up(wanted, std::max<std::int64_t>(1, static_cast<std::int64_t>(tasks.size())));
+  const auto task_count = std::max<std::int64_t>(1, static_cast<std::int64_t>(tasks.size()));
+  const std::int64_t threads_a_task = divide_up(std::max(threads, 1), task_count);
   cuts_.clear();
   units_before_.assign(1, 0);
   for (const AttentionTask& task : tasks) {
-    cuts_.push_back(cut(task, head_bytes, of_each));
+    cuts_.push_back(cut(task, head_bytes, threads_a_task));
     units_before_.push_back(units_before_.back() + cuts_.back().units());
   }
 }

@@ -46,7 +46,7 @@ HWY_ATTR void sum_streaming(const LinearArguments& a, const LinearUnit& unit, fl
     do {
       const std::int64_t count = std::min(kColumnBlock, weight.columns - k);
       dot_rows(x + k, a.x_stride, unit.m_end - unit.m_begin, rows, count, k > 0, sums + n - unit.n_begin,
-               pitch);
+               pitch, kTileColumns * weight.columns);
       for (const T*& row : rows) row += count;
       k += count;
     } while (k < weight.columns);
@@ -55,25 +55,44 @@ HWY_ATTR void sum_streaming(const LinearArguments& a, const LinearUnit& unit, fl
 
 constexpr std::int64_t kPanelPitch = kColumnBlock + kScratchAlignment;  // rows in different sets of the cache
 
-// The same by way of `panel`, [columns of the unit, kPanelPitch].
+// A row of tiles: m_count rows of x with the n_count rows of the panel `w`.
+HWY_ATTR void sum_row_of_tiles(const float* x, std::int64_t x_stride, std::int64_t m_count, const float* w,
+                               std::int64_t n_count, std::int64_t k, bool add, float* sums,
+                               std::int64_t pitch) {
+  for (std::int64_t n = 0; n < n_count; n += kTileColumns) {
+    const float* rows[kTileColumns];
+    for (std::int64_t c = 0; c < kTileColumns; ++c) rows[c] = w + std::min(n + c, n_count - 1) * kPanelPitch;
+    if (m_count == kTileRows)
+      dot_tile<kTileRows, false>(x, x_stride, rows, k, add, sums + n, pitch, {});
+    else
+      dot_rows(x, x_stride, m_count, rows, k, add, sums + n, pitch);
+  }
+}
+
+// Vectors of x never cross a cache line: otherwise tiles are faster with a copy.
+bool is_aligned(const LinearArguments& a) {
+  return reinterpret_cast<std::uintptr_t>(a.x) % 64 == 0 && a.x_stride % kScratchAlignment == 0;
+}
+
+// The same as sum_streaming by way of `panel`: kTileRows rows of x, which a row of tiles shares, and the
+// unit's columns of the weight, all widened and aligned.
 template <class T>
 HWY_ATTR void sum_widening(const LinearArguments& a, const LinearUnit& unit, float* sums, std::int64_t pitch,
                            float* panel) {
-  const MatrixView& weight = *a.weight;
   const std::int64_t n_count = unit.n_end - unit.n_begin;
-  for (std::int64_t k = 0; k < weight.columns; k += kColumnBlock) {
-    const std::int64_t count = std::min(kColumnBlock, weight.columns - k);
+  const bool copy_x = !is_aligned(a);
+  float* const w = panel + kTileRows * kPanelPitch;
+  for (std::int64_t k = 0; k < a.weight->columns; k += kColumnBlock) {
+    const std::int64_t count = std::min(kColumnBlock, a.weight->columns - k);
     for (std::int64_t n = 0; n < n_count; ++n)
-      widen(row_of<T>(weight, unit.n_begin + n) + k, count, panel + n * kPanelPitch, align_floats(count));
+      widen(row_of<T>(*a.weight, unit.n_begin + n) + k, count, w + n * kPanelPitch, align_floats(count));
     for (std::int64_t m = unit.m_begin; m < unit.m_end; m += kTileRows) {
       const std::int64_t m_count = std::min<std::int64_t>(kTileRows, unit.m_end - m);
-      for (std::int64_t n = 0; n < n_count; n += kTileColumns) {
-        const float* rows[kTileColumns];
-        for (std::int64_t c = 0; c < kTileColumns; ++c)
-          rows[c] = panel + std::min(n + c, n_count - 1) * kPanelPitch;
-        dot_rows(a.x + m * a.x_stride + k, a.x_stride, m_count, rows, count, k > 0,
-                 sums + (m - unit.m_begin) * pitch + n, pitch);
-      }
+      const float* x = a.x + m * a.x_stride + k;
+      for (std::int64_t r = 0; copy_x && r < m_count; ++r)
+        widen(x + r * a.x_stride, count, panel + r * kPanelPitch, align_floats(count));
+      sum_row_of_tiles(copy_x ? panel : x, copy_x ? kPanelPitch : a.x_stride, m_count, w, n_count, count,
+                       k > 0, sums + (m - unit.m_begin) * pitch, pitch);
     }
   }
 }
@@ -122,7 +141,8 @@ HWY_ATTR void finish(Epilogue epilogue, const float* sums, const float* bias, fl
 template <class T>
 HWY_ATTR void run(const LinearArguments& a, const LinearUnit& unit, bool with_panel) {
   const std::int64_t m_count = unit.m_end - unit.m_begin, n_count = unit.n_end - unit.n_begin;
-  const std::int64_t pitch = align_floats(n_count), panel_floats = with_panel ? n_count * kPanelPitch : 0;
+  const std::int64_t pitch = align_floats(n_count),
+                     panel_floats = with_panel ? (kTileRows + n_count) * kPanelPitch : 0;
   float* bias = thread_scratch(pitch + m_count * pitch + panel_floats);
   float* sums = bias + pitch;
   if (with_panel)

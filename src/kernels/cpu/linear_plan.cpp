@@ -6,8 +6,8 @@ namespace optpipe::kernels {
 namespace {
 
 constexpr std::int64_t kWidenFrom = 13;           // rows of x from which a panel of widened weights pays
-constexpr std::int64_t kPanelRows = 96;           // · kColumnBlock fp32 = 384 KiB, in the second-level cache
-constexpr std::int64_t kRowsOfX = 252;            // multiple of every tile's height
+constexpr std::int64_t kPanelRows = 192;          // · kColumnBlock fp32 = 768 KiB, in the second-level cache
+constexpr std::int64_t kRowsOfX = 480;            // multiple of every tile's height
 constexpr std::int64_t kStreamBytes = 128 << 10;  // of weights a unit reads where each is read once
 constexpr std::int64_t kUnitsPerThread = 4;       // dynamic scheduling evens out the rest
 constexpr std::int64_t kGrain = 16;               // columns: a cache line of the result
@@ -36,7 +36,7 @@ LinearPlan plan_linear(std::int64_t m, std::int64_t n, std::int64_t row_bytes, i
 }
 
 LinearUnit LinearPlan::unit(std::int64_t index) const {
-  const std::int64_t n_begin = index / m_chunks() * n_chunk, m_begin = index % m_chunks() * m_chunk;
+  const std::int64_t m_begin = index / n_chunks() * m_chunk, n_begin = index % n_chunks() * n_chunk;
   return {m_begin, std::min(m, m_begin + m_chunk), n_begin, std::min(n, n_begin + n_chunk)};
 }
 

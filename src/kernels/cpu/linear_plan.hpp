@@ -36,7 +36,7 @@ struct LinearPlan {
   std::int64_t m_chunks() const { return (m + m_chunk - 1) / m_chunk; }
   std::int64_t n_chunks() const { return (n + n_chunk - 1) / n_chunk; }
   std::int64_t units() const { return m_chunks() * n_chunks(); }
-  LinearUnit unit(std::int64_t index) const;  // all of an n chunk's units in a row
+  LinearUnit unit(std::int64_t index) const;  // all of an m chunk's units in a row: its x stays near
 };
 LinearPlan plan_linear(std::int64_t m, std::int64_t n, std::int64_t row_bytes, int threads);
 

@@ -15,6 +15,7 @@ struct LinearCase {
   std::vector<float> x, residual;  // [m, x_stride], [m, out_stride]
   Numbers weight, bias;
   bool with_bias = true;
+  bool prompt = false;  // by prompt_linear
 
   LinearCase(DType type, std::int64_t m_, std::int64_t n_, std::int64_t k_, std::int64_t padding = 0)
       : m(m_), n(n_), k(k_), x_stride(k_ + padding), out_stride(n_ + padding) {
@@ -35,8 +36,9 @@ struct LinearCase {
     std::vector<float> out(static_cast<std::size_t>(count * out_stride), kPoison);
     if (epilogue == Epilogue::add)
       std::copy_n(residual.begin() + first * out_stride, count * out_stride, out.begin());
-    linear(x.data() + first * x_stride, x_stride, count, view, bias_view(), epilogue, out.data(), out_stride,
-           threads);
+    const auto product = prompt ? prompt_linear : linear;
+    product(x.data() + first * x_stride, x_stride, count, view, bias_view(), epilogue, out.data(), out_stride,
+            threads);
     return out;
   }
   std::vector<float> run(int threads = 1) const { return run(threads, 0, m); }

@@ -86,6 +86,22 @@ TEST_P(LinearInvariance, OverNeighbouringColumns) {
   }
 }
 
+TEST_P(LinearInvariance, OverAddressesOfX) {
+  const LinearCase linear(DType::f16, 30, 50, 1120);  // k = stride: a multiple of every vector
+  const auto expected = linear.run();
+  std::vector<float> memory(linear.x.size() + 64, testing::kPoison);
+  const auto misaligned = reinterpret_cast<std::uintptr_t>(memory.data()) % 64 / sizeof(float);
+  const MatrixPiece piece{linear.weight.bytes.data(), linear.n};
+  for (const std::size_t offset : {0, 1, 4, 8}) {
+    float* x = memory.data() + (16 - misaligned) % 16 + offset;
+    std::copy(linear.x.begin(), linear.x.end(), x);
+    std::vector<float> out(expected.size(), testing::kPoison);
+    kernels::linear(x, linear.k, linear.m, {DType::f16, linear.n, linear.k, {&piece, 1}}, linear.bias_view(),
+                    Epilogue::none, out.data(), linear.n, 1);
+    EXPECT_TRUE(same_bits(out, expected)) << offset << " floats after a cache line's begin";
+  }
+}
+
 TEST_P(LinearInvariance, OverCallersAtATime) {
   const LinearCase linear(DType::f16, 24, 300, 256);
   const auto alone = linear.run();

@@ -1,0 +1,42 @@
+#include "cli/report.hpp"
+
+#include "optpipe/metrics/result.hpp"
+
+namespace optpipe::cli {
+namespace {
+
+metrics::Result summarize(const Generation& generation, const executor::RunStatistics& statistics) {
+  metrics::Result result;
+  result.prompts = static_cast<std::int64_t>(generation.size());
+  result.prompt_tokens = generation.prompt_tokens();
+  result.new_tokens = generation.new_tokens();
+  result.prefill_s = statistics.prefill_s;
+  result.decode_s = statistics.total_s - statistics.prefill_s;
+  return result;
+}
+
+nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig& config,
+                        const memory::Policy& policy, int ranks) {
+  return {{"model", config.name},
+          {"layers", config.layers},
+          {"hidden", config.hidden},
+          {"dtype", name_of(config.dtype)},
+          {"ranks", ranks},
+          {"percent", options.run.percent},
+          {"gpu_batch_size", policy.gpu_batch_size},
+          {"num_gpu_batches", policy.gpu_batches},
+          {"micro_batches", policy.micro_batches_for(ranks)},
+          {"overlap", policy.overlap},
+          {"max_new_tokens", options.max_new_tokens}};
+}
+
+}  // namespace
+
+nlohmann::json make_report(const GenerateOptions& options, const model::ModelConfig& config,
+                           const memory::Policy& policy, int ranks, const Generation& generation,
+                           const executor::RunStatistics& statistics) {
+  return {{"input", input_of(options, config, policy, ranks)},
+          {"result", metrics::to_json(summarize(generation, statistics))}};
+}
+
+}  // namespace optpipe::cli
