@@ -27,8 +27,15 @@ if(NOT OPTPIPE_CUDA STREQUAL "OFF")
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     set(OPTPIPE_HAVE_CUDA ON)
+    # By default for the GPU that is here; elsewhere for T4 and H100 (others compile the program's PTX when it starts). For a
+    # program that travels: -DCMAKE_CUDA_ARCHITECTURES="75;80;86;90".
     if(NOT CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES 75;80;86;90)  # T4, A100, A10 and RTX 30, H100
+      execute_process(COMMAND nvidia-smi -L OUTPUT_VARIABLE gpus ERROR_QUIET)
+      if(gpus MATCHES "GPU 0")
+        set(CMAKE_CUDA_ARCHITECTURES native)
+      else()
+        set(CMAKE_CUDA_ARCHITECTURES 75 90)
+      endif()
     endif()
     enable_language(CUDA)
     if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # some CMake 3.25 do not know that nvcc takes it

@@ -9,3 +9,6 @@ if ((EUID == 0)); then
 fi
 # Open MPI 4 warns about memory binding that containers refuse and that nothing here depends on.
 mpirun_flags+=(--mca hwloc_base_mem_bind_failure_action silent)
+# Threads that wait should sleep: ranks may share cores, and spinning ones would take them from those that compute.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+mpirun_flags+=(-x OMP_WAIT_POLICY)

@@ -3,23 +3,12 @@
 
 #include <gmock/gmock.h>
 
-#include <cmath>
-
 #include "support/pipeline.hpp"
 
 namespace optpipe::test {
 namespace {
 
 class GoldenTest : public ::testing::TestWithParam<std::string> {};
-
-double relative_error(const std::vector<float>& values, const std::vector<float>& expected) {
-  double difference = 0, norm = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    difference += std::pow(values[i] - expected[i], 2);
-    norm += std::pow(expected[i], 2);
-  }
-  return std::sqrt(difference / norm);
-}
 
 TEST_P(GoldenTest, SameGreedyTokens) {
   const Golden golden = load_golden(GetParam());
@@ -41,13 +30,8 @@ TEST_P(GoldenTest, FirstLogitsWithinTwoPerMille) {
   }
 }
 
-std::string identifier(const ::testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::ranges::replace(name, '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Fixtures, GoldenTest, ::testing::ValuesIn(golden_names()), identifier);
+INSTANTIATE_TEST_SUITE_P(Fixtures, GoldenTest, ::testing::ValuesIn(golden_names()),
+                         [](const auto& fixture) { return identifier(fixture); });
 
 }  // namespace
 }  // namespace optpipe::test

@@ -95,13 +95,8 @@ TEST_P(Invariance, EarlyEnds) {
   }
 }
 
-std::string identifier(const ::testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::ranges::replace(name, '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Fixtures, Invariance, ::testing::Values("pre-ln", "post-ln", "bf16"), identifier);
+INSTANTIATE_TEST_SUITE_P(Fixtures, Invariance, ::testing::Values("pre-ln", "post-ln", "bf16"),
+                         [](const auto& fixture) { return identifier(fixture); });
 
 }  // namespace
 }  // namespace optpipe::test

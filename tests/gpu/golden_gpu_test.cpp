@@ -5,8 +5,6 @@
 // said.
 #include <gmock/gmock.h>
 
-#include <cmath>
-
 #include "support/golden.hpp"
 #include "support/pipeline.hpp"
 
@@ -20,15 +18,6 @@ class GpuGolden : public ::testing::TestWithParam<std::string> {
       GTEST_SKIP() << "needs a GPU: run bash tests/run.sh --gpu on a machine that has one";
   }
 };
-
-double relative_error(const std::vector<float>& values, const std::vector<float>& expected) {
-  double difference = 0, norm = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    difference += std::pow(values[i] - expected[i], 2);
-    norm += std::pow(expected[i], 2);
-  }
-  return std::sqrt(difference / norm);
-}
 
 TEST_P(GpuGolden, FirstLogitsWithinFp16Noise) {
   const Golden golden = load_golden(GetParam());
@@ -84,13 +73,8 @@ TEST_P(GpuGolden, PlacementChangesNoToken) {
   }
 }
 
-std::string identifier(const ::testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::ranges::replace(name, '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Fixtures, GpuGolden, ::testing::ValuesIn(golden_names()), identifier);
+INSTANTIATE_TEST_SUITE_P(Fixtures, GpuGolden, ::testing::ValuesIn(golden_names()),
+                         [](const auto& fixture) { return identifier(fixture); });
 
 }  // namespace
 }  // namespace optpipe::test

@@ -43,4 +43,13 @@ Golden load_golden(const std::string& name) {
   return golden;
 }
 
+double relative_error(const std::vector<float>& values, const std::vector<float>& expected) {
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(values[i] - expected[i], 2);
+    norm += std::pow(expected[i], 2);
+  }
+  return std::sqrt(difference / norm);
+}
+
 }  // namespace optpipe::test

@@ -23,4 +23,16 @@ struct Golden {
 std::vector<std::string> golden_names();  // folders with a config.json and a golden.json; at least one
 Golden load_golden(const std::string& name);
 
+double relative_error(const std::vector<float>& values,
+                      const std::vector<float>& expected);  // ‖values - expected‖ / ‖expected‖
+
+// A fixture's name as GoogleTest wants names.
+template <class Info>
+std::string identifier(const Info& info) {
+  std::string name = info.param;
+  for (char& c : name)
+    if (c == '-') c = '_';
+  return name;
+}
+
 }  // namespace optpipe::test
