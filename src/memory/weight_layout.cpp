@@ -8,13 +8,17 @@
 namespace optpipe::memory {
 namespace {
 
-// Matrices are cut at multiples of so many rows, which keeps GPU loads wide; 0.1 % of OPT-125M's layer.
-constexpr std::int64_t kCutRows = 8;
+// Rows between which a matrix may be cut: eight keep GPU loads wide, unless so many are more than a
+// thousandth of the group.
+std::int64_t cut_unit(std::int64_t rows, double row_bytes, double group_bytes) {
+  constexpr std::int64_t kWide = 8;
+  return rows % kWide == 0 && kWide * row_bytes <= group_bytes / 1000 ? kWide : 1;
+}
 
 // Rows of the tensor that begins at byte `begin` of the group and that lie before the boundary at byte
 // `boundary`.
-std::int64_t rows_before(double boundary, double begin, double row_bytes, std::int64_t rows) {
-  const std::int64_t unit = rows % kCutRows == 0 ? kCutRows : 1;
+std::int64_t rows_before(double boundary, double begin, double row_bytes, std::int64_t rows,
+                         std::int64_t unit) {
   const double wanted = std::round((boundary - begin) / row_bytes / static_cast<double>(unit));
   return unit * static_cast<std::int64_t>(std::clamp(wanted, 0.0, static_cast<double>(rows / unit)));
 }
@@ -42,7 +46,8 @@ GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dty
     const double row_bytes = static_cast<double>(spec.columns) * element;
     std::int64_t first = 0;
     for (const Tier tier : kTiers) {
-      const auto end = rows_before(boundaries[static_cast<std::size_t>(tier)], begin, row_bytes, spec.rows);
+      const auto end = rows_before(boundaries[static_cast<std::size_t>(tier)], begin, row_bytes, spec.rows,
+                                   cut_unit(spec.rows, row_bytes, total));
       if (end <= first) continue;
       const Bytes size = static_cast<Bytes>(end - first) * static_cast<Bytes>(spec.columns) * size_of(dtype);
       placement.pieces.push_back({tier, first, end - first, layout.on(tier)});

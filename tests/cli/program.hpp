@@ -26,6 +26,7 @@ struct Launch {
 };
 Finished run_optpipe(const Words& words, const Launch& launch = {});
 std::string program();  // its path
+Words mpi_may_leak();   // environment for processes that start MPI: no check for leaks under a sanitizer
 
 // {"generate", "--model", the bundled model, words ...}.
 Words generate(const Words& words);

@@ -38,8 +38,8 @@ struct GroupLayout {
 };
 
 // Splits the group by bytes: in the tensors' order, the first `shares.device` percent lies on the device, the
-// next `shares.host` percent on the host, the rest on disk. Cuts fall at multiples of eight rows;
-// vectors are not cut.
+// next `shares.host` percent on the host, the rest on disk. Cuts fall between rows,
+// at multiples of eight where that costs less than 0.1 % of the group; vectors are not cut.
 GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dtype, const TierShares& shares);
 
 }  // namespace optpipe::memory
