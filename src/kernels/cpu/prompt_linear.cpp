@@ -162,18 +162,31 @@ OPTPIPE_TARGET void multiply(const Bits* w, const Bits* x, std::int64_t depths, 
   _tile_stored(3, sums + kTileRows * kPanel + kTileRows, kPanel * sizeof(float));
 }
 
-float finish(float value, float before, Epilogue epilogue) {
-  switch (epilogue) {
-    case Epilogue::none:
-      return value;
-    case Epilogue::relu:
-      return std::max(value, 0.0f);
-    case Epilogue::gelu:
-      return value * 0.5f * (1.0f + std::erf(value * 0.70710678118654752f));
-    case Epilogue::add:
-      return before + value;
+// 16 values of one row of the result; `before`: what stood there.
+OPTPIPE_TARGET inline __m512 finish(__m512 values, __m512 before, Epilogue epilogue) {
+  if (epilogue == Epilogue::relu) return _mm512_max_ps(values, _mm512_setzero_ps());
+  if (epilogue == Epilogue::add) return _mm512_add_ps(before, values);
+  if (epilogue == Epilogue::none) return values;
+  alignas(64) float each[16];
+  _mm512_store_ps(each, values);
+  for (float& value : each) value = value * 0.5f * (1.0f + std::erf(value * 0.70710678118654752f));
+  return _mm512_load_ps(each);
+}
+
+// out[j] = epilogue(sums[j, column] + bias[j]) for j < rows: a column of the tiles is a row of the result.
+OPTPIPE_TARGET void store_row(const float* sums, std::int64_t column, const float* bias, std::int64_t rows,
+                              Epilogue epilogue, float* out) {
+  const __m512i down =
+      _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                         _mm512_set1_epi32(static_cast<int>(kPanel)));
+  for (std::int64_t j = 0; j < rows; j += kTileRows) {
+    const auto mask = static_cast<__mmask16>(rows - j >= kTileRows ? 0xffff : (1 << (rows - j)) - 1);
+    const __m512 sum = _mm512_i32gather_ps(down, sums + j * kPanel + column, sizeof(float));
+    const __m512 before =
+        epilogue == Epilogue::add ? _mm512_maskz_loadu_ps(mask, out + j) : _mm512_setzero_ps();
+    _mm512_mask_storeu_ps(out + j, mask,
+                          finish(_mm512_add_ps(sum, _mm512_loadu_ps(bias + j)), before, epilogue));
   }
-  return value;
 }
 
 struct Product {
@@ -217,9 +230,7 @@ OPTPIPE_TARGET void run_panel(const Product& p, std::int64_t first) {
     multiply(panel, p.x + x_row / kTileRows * p.depths * 2 * kTile, p.depths, p.weight.dtype == DType::bf16,
              sums);
     for (std::int64_t i = 0; i < std::min(kPanel, p.m - x_row); ++i) {
-      float* out = p.out + (x_row + i) * p.out_stride + first;
-      for (std::int64_t j = 0; j < rows; ++j)
-        out[j] = finish(sums[j * kPanel + i] + bias[j], out[j], p.epilogue);
+      store_row(sums, i, bias, rows, p.epilogue, p.out + (x_row + i) * p.out_stride + first);
     }
   }
   _tile_release();
