@@ -105,12 +105,17 @@ TEST(Output, AFullDiskIsOneError) {
   EXPECT_THAT(finished.err, HasSubstr("--json /dev/full"));
 }
 
-// With standard output closed, the next file that is opened must not become it: here the disk tier's.
+// With standard output closed, the next file that is opened must not become it: with dummy weights, the
+// report.
 TEST(Output, AClosedStandardOutputIsOneError) {
-  const auto finished = run_with_streams(">&-", generate({"--prompt", "x"}) + percent("0 0 0 0 0 0"));
+  const Folder folder;
+  const Words words = generate({"--path", "DUMMY", "--prompt", "x", "--json", folder / "report.json"});
+  const auto finished = run_with_streams(">&-", words);
   EXPECT_EQ(finished.status, 1);
   EXPECT_EQ(error_lines(finished.err).size(), 1u) << finished.err;
-  EXPECT_EQ(run_with_streams("2>&-", generate({"--prompt", "x"}) + percent("0 0 0 0 0 0")).status, 0);
+  EXPECT_EQ(read_file(folder / "report.json"), "");
+  EXPECT_EQ(run_with_streams("2>&-", words).status, 0);
+  EXPECT_TRUE(nlohmann::json::accept(read_file(folder / "report.json")));
 }
 
 }  // namespace
