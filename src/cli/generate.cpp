@@ -9,6 +9,7 @@
 #include "cli/progress.hpp"
 #include "cli/report.hpp"
 #include "optpipe/base/environment.hpp"
+#include "optpipe/executor/device_links.hpp"
 #include "optpipe/executor/pipeline.hpp"
 
 namespace optpipe::cli {
@@ -82,43 +83,59 @@ executor::FailureHandler end_all_ranks(comm::Transport& transport) {
   };
 }
 
+// This rank's GPU; none where it computes on the CPU.
+std::optional<int> choose_gpu(const RunOptions& options, const comm::Node& node) {
+  const int gpus = executor::cuda_devices();  // on this rank's node
+  if (options.device == "cpu" || (options.device == "auto" && gpus == 0)) return std::nullopt;
+  if (gpus == 0)
+    throw UsageError(
+        "--device cuda: this build has no CUDA backend, or this process sees no GPU; use --device cpu");
+  if (options.gpu_map.empty()) return node.local_rank % gpus;
+  if (node.local_rank >= static_cast<int>(options.gpu_map.size()))
+    throw UsageError(fmt::format("--gpu-map names {} GPUs, but {} ranks run on {}", options.gpu_map.size(),
+                                 node.local_size, node.host));
+  const int gpu = options.gpu_map[static_cast<std::size_t>(node.local_rank)];
+  if (gpu < 0 || gpu >= gpus)
+    throw UsageError(
+        fmt::format("--gpu-map: there is no GPU {} on {}: this process sees {}", gpu, node.host, gpus));
+  return gpu;
+}
+
+executor::CommDevice comm_device(const RunOptions& options) {
+  if (options.comm_device == "gpu") return executor::CommDevice::gpu;
+  return options.comm_device == "cpu" ? executor::CommDevice::cpu : executor::CommDevice::automatic;
+}
+
 // What every rank makes of the command line before memory is taken.
 struct Job {
   model::ModelConfig config;
   std::unique_ptr<model::Checkpoint> weights;
   std::vector<model::StageSlice> slices;
+  std::optional<int> gpu;    // of this rank
   std::optional<Desk> desk;  // on rank 0
 };
 
 void prepare(Job& job, const GenerateOptions& options, const comm::Transport& transport) {
-  if (options.run.device == "cuda" && executor::cuda_devices() == 0)  // on this rank's node
-    throw UsageError(
-        "--device cuda: this build has no CUDA backend, or this process sees no GPU; use --device cpu");
+  job.gpu = choose_gpu(options.run, transport.node());
   job.config = read_config(options.model);
   job.weights = open_weights(options.model, job.config);
   job.slices = cut_model(options.run, job.config, transport.size());
   if (transport.is_first()) job.desk.emplace(options, job.config);
 }
 
-int choose_gpu(const RunOptions& options, const comm::Node& node, int gpus) {
-  if (options.gpu_map.empty()) return node.local_rank % gpus;
-  if (node.local_rank >= static_cast<int>(options.gpu_map.size()))
-    throw UsageError(fmt::format("--gpu-map names {} GPUs, but {} ranks run on {}", options.gpu_map.size(),
-                                 node.local_size, node.host));
-  return options.gpu_map[static_cast<std::size_t>(node.local_rank)];
-}
-
 std::unique_ptr<executor::Stage> make_stage(const Job& job, const GenerateOptions& options,
                                             const memory::Policy& policy,
                                             const std::vector<memory::Round>& rounds,
+                                            std::shared_ptr<comm::DeviceLink> link,
                                             comm::Transport& transport) {
   executor::StageOptions stage{policy, options.sampling, options.run.offload_directory,
                                thread_count(options.run, transport.node())};
   if (stage.offload_directory.empty()) stage.offload_directory = temporary_directory();
   const auto& slice = job.slices[static_cast<std::size_t>(transport.rank().value)];
-  if (const int gpus = executor::cuda_devices(); gpus > 0 && options.run.device != "cpu")
-    return executor::make_cuda_stage(choose_gpu(options.run, transport.node(), gpus), job.config, slice,
-                                     *job.weights, rounds, stage, transport, end_all_ranks(transport));
+  stage.device_link = std::move(link);
+  if (job.gpu)
+    return executor::make_cuda_stage(*job.gpu, job.config, slice, *job.weights, rounds, stage, transport,
+                                     end_all_ranks(transport));
   return executor::make_cpu_stage(job.config, slice, *job.weights, rounds, stage, transport,
                                   end_all_ranks(transport));
 }
@@ -146,15 +163,19 @@ void run_job(Job& job, const GenerateOptions& options, comm::Transport& transpor
   const auto policy = fit_policy(options.run.policy, sequences.size(), transport.size());
   const auto rounds = memory::make_rounds(sequences, policy, transport.size());
 
+  std::shared_ptr<comm::DeviceLink> link;
+  if (!rounds.empty())
+    link = executor::connect_devices(transport, job.gpu, comm_device(options.run),
+                                     comm::Seconds(options.run.comm_timeout_s));
   std::unique_ptr<executor::Stage> stage;
   executor::agree(transport, [&] {
-    if (!rounds.empty()) stage = make_stage(job, options, policy, rounds, transport);
+    if (!rounds.empty()) stage = make_stage(job, options, policy, rounds, link, transport);
   });
   if (rounds.empty())
     log::info("the input holds no prompts: there is nothing to generate");
   else
-    log::info("{}: {} layers over {} rank(s), {} thread(s) each; {} prompt(s) in {} round(s)",
-              job.weights->describe(), job.config.layers, transport.size(),
+    log::info("{}: {} layers over {} rank(s){}, {} thread(s) each; {} prompt(s) in {} round(s)",
+              job.weights->describe(), job.config.layers, transport.size(), link ? " linked by NCCL" : "",
               thread_count(options.run, transport.node()), sequences.size(), rounds.size());
   executor::RunStatistics statistics;
   try {

@@ -8,6 +8,7 @@
 
 #include "cli/help_format.hpp"
 #include "optpipe/base/error.hpp"
+#include "optpipe/comm/device_link.hpp"
 #include "optpipe/comm/mpi.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/cpu.hpp"
@@ -113,6 +114,14 @@ void add_run_options(CLI::App& app, RunOptions& o) {
                  "GPU of each rank of a node, such as 0,2,1,3 (default: in order, around again)")
       ->delimiter(',')
       ->group(kRunGroup);
+  app.add_option(
+         "--comm-device", o.comm_device,
+         "How hidden states travel between stages: gpu (NCCL), cpu (MPI, through host memory), or auto "
+         "(gpu where every rank has a GPU of its own)")
+      ->check(CLI::IsMember({"auto", "gpu", "cpu"}))
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->group(kRunGroup);
   app.add_option("--threads", o.threads,
                  "Threads a rank computes with (0: OMP_NUM_THREADS, or the node's cores over its ranks)")
       ->check(CLI::Range(0, 4096))
@@ -194,8 +203,9 @@ void check(GenerateOptions& o) {
 std::string version_text() {
   const std::string cuda =
       executor::built_with_cuda() ? fmt::format(", cuda ({} GPUs here)", executor::cuda_devices()) : "";
-  return fmt::format("optpipe {}\nbackends: cpu ({}){}\ntransports: in-process, MPI ({})", OPTPIPE_VERSION,
-                     kernels::vector_target(), cuda, comm::mpi_library());
+  return fmt::format("optpipe {}\nbackends: cpu ({}){}\ntransports: in-process, MPI ({}), NCCL ({})",
+                     OPTPIPE_VERSION, kernels::vector_target(), cuda, comm::mpi_library(),
+                     comm::nccl_version());
 }
 
 }  // namespace

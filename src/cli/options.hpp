@@ -26,6 +26,7 @@ struct RunOptions {
   std::string offload_directory;
   std::string device = "auto";  // cuda where there is a GPU, cpu elsewhere
   std::vector<int> gpu_map;     // GPU of each local rank; empty: local rank modulo GPUs
+  std::string comm_device = "auto";
   int threads = 0;              // 0: the cores of this node over its ranks
   double comm_timeout_s = 600;
 };

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <mutex>
-#include <thread>
 
+#include "comm/backoff.hpp"
 #include "optpipe/base/environment.hpp"
 #include "optpipe/base/log.hpp"
 #include "optpipe/comm/mpi.hpp"
@@ -23,22 +23,6 @@ std::string error_text(int code) {
 void check(int code, const char* call) {
   if (code != MPI_SUCCESS) throw PeerError(fmt::format("{} failed: {}", call, error_text(code)));
 }
-
-// Polls without burning a core that other ranks may share: a short spin, then yields, then sleeps.
-class Backoff {
- public:
-  void pause() {
-    ++rounds_;
-    if (rounds_ < 64) return;
-    if (rounds_ < 256)
-      std::this_thread::yield();
-    else
-      std::this_thread::sleep_for(std::chrono::microseconds(rounds_ < 4096 ? 20 : 200));
-  }
-
- private:
-  int rounds_ = 0;
-};
 
 // MPI runs at MPI_THREAD_SERIALIZED: every call is made under one lock and none of them blocks, so that a
 // send and a receive of two threads make progress side by side.

@@ -72,7 +72,7 @@ RunStatistics run_rounds(Stage& stage, const std::vector<memory::Round>& rounds,
     const RunStatistics round = stage.run(rounds[i], sink);
     sum.prefill_s += round.prefill_s;
     sum.total_s += round.total_s;
-    std::ranges::transform(sum.busy_s, round.busy_s, sum.busy_s.begin(), std::plus<>());
+    sum.use += round.use;
     if (sink != nullptr && after_round) after_round(i);
   }
   return sum;

@@ -36,11 +36,12 @@ std::vector<TensorSpec> layer_tensors(const ModelConfig& c, LayerId layer) {
   SpecList list(fmt::format("decoder.layers.{}.", layer.value));
   list.vector(c.norm_affine, Role::attention_norm_weight, "self_attn_layer_norm.weight", c.hidden);
   list.vector(c.norm_affine, Role::attention_norm_bias, "self_attn_layer_norm.bias", c.hidden);
+  // q, k and v side by side, so that one product can compute all three wherever the group is cut.
   list.matrix(Role::q_weight, "self_attn.q_proj.weight", c.hidden, c.hidden);
-  list.vector(c.bias, Role::q_bias, "self_attn.q_proj.bias", c.hidden);
   list.matrix(Role::k_weight, "self_attn.k_proj.weight", c.hidden, c.hidden);
-  list.vector(c.bias, Role::k_bias, "self_attn.k_proj.bias", c.hidden);
   list.matrix(Role::v_weight, "self_attn.v_proj.weight", c.hidden, c.hidden);
+  list.vector(c.bias, Role::q_bias, "self_attn.q_proj.bias", c.hidden);
+  list.vector(c.bias, Role::k_bias, "self_attn.k_proj.bias", c.hidden);
   list.vector(c.bias, Role::v_bias, "self_attn.v_proj.bias", c.hidden);
   list.matrix(Role::o_weight, "self_attn.out_proj.weight", c.hidden, c.hidden);
   list.vector(c.bias, Role::o_bias, "self_attn.out_proj.bias", c.hidden);

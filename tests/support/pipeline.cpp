@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "optpipe/comm/in_process.hpp"
+#include "optpipe/executor/device_links.hpp"
 #include "optpipe/executor/pipeline.hpp"
 
 namespace optpipe::test {
@@ -84,10 +85,20 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
             transport->abort(ExitStatus::failure, "a step failed");
           };
           const auto& slice = slices[static_cast<std::size_t>(rank)];
-          const auto stage = setting.cuda ? executor::make_cuda_stage(0, config, slice, *checkpoint, rounds,
-                                                                      options, *transport, on_failure)
+          auto own_options = options;
+          own_options.on_timeline = [&](const schedule::Program& program,
+                                        std::span<const schedule::StepTime> times, auto) {
+            const std::lock_guard lock(mutex);
+            output.timelines.push_back({rank, program, {times.begin(), times.end()}});
+          };
+          const int gpu = setting.nccl ? rank : 0;
+          if (setting.nccl)
+            own_options.device_link =
+                executor::connect_devices(*transport, gpu, executor::CommDevice::gpu, comm::Seconds(60));
+          const auto stage = setting.cuda ? executor::make_cuda_stage(gpu, config, slice, *checkpoint, rounds,
+                                                                      own_options, *transport, on_failure)
                                           : executor::make_cpu_stage(config, slice, *checkpoint, rounds,
-                                                                     options, *transport, on_failure);
+                                                                     own_options, *transport, on_failure);
           executor::run_rounds(*stage, rounds, rank == 0 ? &collector : nullptr, {});
         } catch (...) {
           const std::lock_guard lock(mutex);

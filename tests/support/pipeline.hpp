@@ -18,13 +18,21 @@ struct Setting {
   bool overlap = true;
   int threads = 1;
   bool cuda = false;  // on GPU 0, which several ranks share
+  bool nccl = false;  // each rank on a GPU of its own, hidden states from GPU to GPU
   kernels::SamplingOptions sampling{};
 };
 std::string to_string(const Setting& setting);
 
+struct Timeline {
+  int rank = 0;
+  schedule::Program program;
+  std::vector<schedule::StepTime> times;
+};
+
 struct Output {
   std::vector<std::vector<std::int32_t>> tokens;            // [prompt][new token]
   std::map<std::int64_t, std::vector<float>> first_logits;  // [prompt] → [V]
+  std::vector<Timeline> timelines;                          // of all rounds of all ranks
 };
 
 // Generates exactly new_tokens[i] tokens for prompts[i], unless `eos` comes first (-1: nothing ends a

@@ -2,20 +2,24 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "optpipe/comm/device_link.hpp"
 #include "optpipe/comm/transport.hpp"
 #include "optpipe/kernels/sampling.hpp"
 #include "optpipe/memory/round.hpp"
 #include "optpipe/model/checkpoint/checkpoint.hpp"
 #include "optpipe/model/slice.hpp"
 #include "optpipe/schedule/program.hpp"
+#include "optpipe/schedule/timeline.hpp"
 
 namespace optpipe::executor {
 
@@ -23,12 +27,19 @@ namespace optpipe::executor {
 using LogitsObserver =
     std::function<void(std::int64_t sequence, std::int64_t token_step, std::span<const float> logits)>;
 
+// Called on each rank after each round, with the times of its steps and the instant that they count from.
+using TimelineObserver = std::function<void(const schedule::Program&, std::span<const schedule::StepTime>,
+                                            std::chrono::steady_clock::time_point round_begin)>;
+
 struct StageOptions {
   memory::Policy policy;
   kernels::SamplingOptions sampling;
   std::filesystem::path offload_directory;
   int threads = 1;  // for computation; transfers have their own
   LogitsObserver on_logits{};
+  TimelineObserver on_timeline{};
+  std::shared_ptr<comm::DeviceLink>
+      device_link{};  // between GPUs; none: through host memory and the transport
 };
 
 // On the first stage: where new tokens go, and who decides when a sequence is over.
@@ -43,7 +54,7 @@ class TokenSink {
 struct RunStatistics {
   double prefill_s = 0;  // until the first stage has every sequence's first token
   double total_s = 0;
-  std::array<double, schedule::kQueues> busy_s{};  // time that each queue spent in steps
+  schedule::Utilization use;
 };
 
 // Bytes of each class of data on each tier (device, host, disk), as planned and then taken.
@@ -80,5 +91,12 @@ std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& con
 // GPUs that this process can use; 0 where there is none, or where the program was built without CUDA.
 int cuda_devices();
 bool built_with_cuda();
+
+struct GpuName {
+  std::string uuid;     // the same for two processes exactly where they share a GPU
+  std::string pci_bus;  // "0000:65:00.0"
+};
+GpuName gpu_name(int device);
+void use_gpu(int device);  // becomes the calling thread's current one
 
 }  // namespace optpipe::executor

@@ -13,15 +13,16 @@ namespace optpipe::schedule {
 struct StepTime {
   StepId step;
   double begin_s = 0, end_s = 0;
+  StepId last{};  // of several steps that ran as one (a CUDA graph): the last of them
 
   double seconds() const { return end_s - begin_s; }
 };
 
 // How a phase used the queues.
 struct PhaseUse {
-  double span_s = 0;                         // from the phase's first begin to its last end
-  std::array<double, kQueues> busy_s{};      // time in which at least one step of the queue ran
-  std::array<double, kQueues> covered_s{};   // of it, while the compute queue was busy too
+  double span_s = 0;                        // from the phase's first begin to its last end
+  std::array<double, kQueues> busy_s{};     // time in which at least one step of the queue ran
+  std::array<double, kQueues> covered_s{};  // of it, while the compute queue was busy too
 };
 
 // Steps of token step 0 are the prefill phase, all others decode.

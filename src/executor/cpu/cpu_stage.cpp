@@ -37,7 +37,7 @@ class CpuStage final : private CpuMemory, public BaseStage {
         ops_(config_, slice_, weights_, plan_.rows, pages, inputs.options.threads) {}
 
  private:
-  void run(const Program& program, const Step& step) override {
+  void do_step(const Program& program, const Step& step) override {
     if (run_disk_step(program, step) || run_copy_step(program, step, copier)) return;
     const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
     const auto work = [&] { return reinterpret_cast<float*>(hidden_.work(buffer(BufferKind::hidden_work))); };

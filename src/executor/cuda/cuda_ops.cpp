@@ -10,7 +10,6 @@ using kernels::Epilogue;
 using memory::aligned;
 using model::Role;
 
-constexpr std::int64_t kChunkRows = 4096;
 constexpr std::int64_t kHeadChunkRows = 64;
 constexpr std::int64_t kGatherRows = 256;
 constexpr std::int64_t kMostSegments = 4;  // of one sequence: a head range on each tier
@@ -29,6 +28,9 @@ Bytes slot_bytes(std::int64_t rows, std::int64_t sequences) {
                      aligned(static_cast<Bytes>(sequences) * sizeof(gpu::Draw));
   return std::max({ids, tasks, head}) + 1024;
 }
+
+// Room for q of every batch, and for q, k and v of a decode step.
+std::int64_t q_rows(std::int64_t rows, std::int64_t sequences) { return std::max(rows, 3 * sequences); }
 
 Bytes gather_bytes(const model::ModelConfig& config) {
   return 2 * halves(kGatherRows, config.hidden + config.embedding);
@@ -49,7 +51,7 @@ Bytes scratch_bytes(const model::ModelConfig& config, const model::StageSlice& s
 BackendNeeds CudaOps::needs(const model::ModelConfig& config, const model::StageSlice& slice,
                             std::int64_t rows, std::int64_t sequences) {
   BackendNeeds needs{.hidden = DType::f16, .kv = DType::f16};
-  needs.attention_bytes = 2 * halves(rows, config.hidden);
+  needs.attention_bytes = halves(q_rows(rows, sequences), config.hidden) + halves(rows, config.hidden);
   needs.scratch_bytes = scratch_bytes(config, slice, rows, sequences) + gpu::Context::kWorkspaceBytes;
   needs.tables_whole = true;
   return needs;
@@ -61,7 +63,9 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
       weights_(weights),
       stream_(stream),
       context_(stream),
-      device_("workspaces", 2 * halves(rows, config.hidden) + scratch_bytes(config, slice, rows, sequences),
+      device_("workspaces",
+              halves(q_rows(rows, sequences), config.hidden) + halves(rows, config.hidden) +
+                  scratch_bytes(config, slice, rows, sequences),
               memory.device),
       pinned_("staging of small arrays",
               UploadRing::bytes(slot_bytes(rows, sequences)) + gather_bytes(config), memory.host),
@@ -70,7 +74,7 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
     return reinterpret_cast<Half*>(device_.take(halves(count, columns)).data());
   };
   const auto chunk = std::min(rows, kChunkRows);
-  q_ = take(rows, config.hidden);
+  q_ = take(q_rows(rows, sequences), config.hidden);
   attended_ = take(rows, config.hidden);
   normed_ = take(chunk, config.hidden);
   keys_ = take(chunk, config.hidden);
@@ -197,9 +201,8 @@ void CudaOps::embed_from_host(const BatchRows& rows, std::span<const std::int32_
   }
 }
 
-// Tasks for rows [first, first + count) of the batch, numbered from `first`.
-gpu::KvBatch CudaOps::upload_tasks(const std::vector<KvStore::Segment>& segments, std::int64_t first,
-                                   std::int64_t count) {
+std::vector<gpu::KvTask> kv_tasks(const std::vector<KvStore::Segment>& segments, std::int64_t first,
+                                  std::int64_t count) {
   std::vector<gpu::KvTask> tasks;
   for (const auto& segment : segments) {
     const auto begin = std::max(first, segment.rows.first_row);
@@ -215,11 +218,67 @@ gpu::KvBatch CudaOps::upload_tasks(const std::vector<KvStore::Segment>& segments
     task.heads = segment.heads;
     tasks.push_back(task);
   }
-  return gpu::batch_of(tasks, uploads_.upload(std::span<const gpu::KvTask>(tasks)));
+  return tasks;
+}
+
+gpu::KvBatch batch_of(const std::vector<gpu::KvTask>& tasks, const std::vector<KvStore::Segment>& segments,
+                      const gpu::KvTask* uploaded) {
+  gpu::KvBatch batch = gpu::batch_of(tasks, uploaded);
+  for (const auto& segment : segments)
+    batch.most_context = std::max(batch.most_context, static_cast<std::int32_t>(segment.positions));
+  return batch;
+}
+
+TaskSource CudaOps::upload(const std::vector<KvStore::Segment>& segments) {
+  return [this, &segments](std::int64_t first, std::int64_t count) {
+    const auto tasks = kv_tasks(segments, first, count);
+    return batch_of(tasks, segments, uploads_.upload(std::span<const gpu::KvTask>(tasks)));
+  };
+}
+
+namespace {
+
+// The matrices as one, where they lie side by side as the layout puts them; none where they do not.
+std::optional<gpu::Matrix> join(std::initializer_list<gpu::Matrix> parts) {
+  gpu::Matrix joined{parts.begin()->columns, {}};
+  std::size_t count = 0;
+  for (const gpu::Matrix& part : parts) {
+    for (const gpu::Piece& piece : part.pieces) {
+      if (piece.rows == 0) continue;
+      if (count > 0 &&
+          joined.pieces[count - 1].data + joined.pieces[count - 1].rows * joined.columns == piece.data) {
+        joined.pieces[count - 1].rows += piece.rows;
+      } else {
+        if (count == joined.pieces.size()) return std::nullopt;
+        joined.pieces[count++] = piece;
+      }
+    }
+  }
+  return joined;
+}
+
+}  // namespace
+
+// q_ [rows, 3h]: q, k and v of each row.
+void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows) {
+  const std::int64_t h = config_.hidden;
+  const auto joined =
+      join({matrix(use, Role::q_weight), matrix(use, Role::k_weight), matrix(use, Role::v_weight)});
+  const Half *q_bias = vector(use, Role::q_bias), *k_bias = vector(use, Role::k_bias),
+             *v_bias = vector(use, Role::v_bias);
+  const bool one_bias = q_bias == nullptr || (k_bias == q_bias + h && v_bias == k_bias + h);
+  if (joined && one_bias)
+    return gpu::linear(context_, x, h, rows, *joined, q_bias, Epilogue::none, q_, 3 * h);
+  const auto project = [&](Role weight, const Half* bias, Half* out) {
+    gpu::linear(context_, x, h, rows, matrix(use, weight), bias, Epilogue::none, out, 3 * h);
+  };
+  project(Role::q_weight, q_bias, q_);
+  project(Role::k_weight, k_bias, q_ + h);
+  project(Role::v_weight, v_bias, q_ + 2 * h);
 }
 
 void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
-                          const std::vector<KvStore::Segment>& segments) {
+                          const TaskSource& tasks) {
   const Use use{group, slot};
   const std::int64_t h = config_.hidden;
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
@@ -229,17 +288,23 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
       norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
       input = normed_;
     }
+    if (are_together(rows)) {
+      project_together(use, input, count);
+      gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), q_ + h, q_ + 2 * h, 3 * h);
+      continue;
+    }
     linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
     linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
     linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
-    gpu::append_kv(context_, upload_tasks(segments, begin, count), config_.head_dim(), keys_, values_, h);
+    gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), keys_, values_, h);
   }
 }
 
-void CudaOps::attend(const BatchRows& rows, const std::vector<KvStore::Segment>& segments, bool prefill) {
-  const gpu::AttentionRows buffers{q_, attended_, config_.hidden, config_.hidden};
-  const gpu::KvBatch batch = upload_tasks(segments, 0, rows.rows);
-  if (prefill)
+void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks) {
+  const std::int64_t h = config_.hidden;
+  const gpu::AttentionRows buffers{q_, attended_, are_together(rows) ? 3 * h : h, h};
+  const gpu::KvBatch batch = tasks(0, rows.rows);
+  if (rows.prompt)
     gpu::attention_prefill(context_, batch, config_.head_dim(), buffers);
   else
     gpu::attention_decode(context_, batch, config_.head_dim(), buffers);
@@ -264,6 +329,21 @@ void CudaOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t
 void CudaOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x) {
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
     feed_forward_rows({group, slot}, begin, std::min(kChunkRows, rows.rows - begin), x);
+}
+
+void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequences, std::size_t head) {
+  const Use layer{0, slot};
+  const auto decoded = std::min(sequences, kChunkRows);
+  for (const std::int64_t count : {std::min(rows, kChunkRows), rows % kChunkRows, decoded}) {
+    if (count == 0) continue;
+    linear(layer, Role::q_weight, Role::q_bias, normed_, count, Epilogue::none, q_);
+    feed_forward_rows(layer, 0, count, q_);
+  }
+  project_together(layer, normed_, decoded);
+  if (logits_ != nullptr)
+    gpu::linear_f32(context_, embedded_, config_.embedding, std::min(sequences, kHeadChunkRows),
+                    matrix({head, slot}, Role::lm_head), logits_, config_.vocabulary);
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
 void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,

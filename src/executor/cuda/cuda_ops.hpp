@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +19,20 @@ namespace optpipe::executor::cuda {
 
 using Half = kernels::cuda::Half;
 
+inline constexpr std::int64_t kChunkRows = 4096;  // of a batch that are computed at once
+
+// Gives the tasks for rows [first, first + count) of a batch, numbered from `first`, where they are on the
+// device or will be in the order of the stream.
+using TaskSource = std::function<kernels::cuda::KvBatch(std::int64_t first, std::int64_t count)>;
+
+// The tasks themselves, and their bounds: a context's is the segment's capacity, so that it does not change
+// from token step to token step.
+std::vector<kernels::cuda::KvTask> kv_tasks(const std::vector<KvStore::Segment>& segments, std::int64_t first,
+                                            std::int64_t count);
+kernels::cuda::KvBatch batch_of(const std::vector<kernels::cuda::KvTask>& tasks,
+                                const std::vector<KvStore::Segment>& segments,
+                                const kernels::cuda::KvTask* uploaded);
+
 class CudaOps {
  public:
   static BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
@@ -26,13 +42,24 @@ class CudaOps {
   CudaOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
           std::int64_t rows, std::int64_t sequences, const TierMemory& memory, cudaStream_t stream);
 
+  // In decode, q, k and v stand side by side in the buffer of q [rows, 3h], where one product leaves them.
+  static bool are_together(const BatchRows& rows) { return !rows.prompt && rows.rows <= kChunkRows; }
+
   void next_step() { uploads_.next_step(); }  // before each step that calls one of the functions below
 
   void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
-                   const std::vector<KvStore::Segment>& segments);
-  void attend(const BatchRows& rows, const std::vector<KvStore::Segment>& segments, bool prefill);
+                   const TaskSource& tasks);
+  void attend(const BatchRows& rows, const TaskSource& tasks);
   void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x);
+
+  // Tasks of `segments`, through the step's upload slot; the segments must outlive the source.
+  TaskSource upload(const std::vector<KvStore::Segment>& segments);
+
+  // Loads the kernels of all products and chooses their algorithms, for batches of so many rows and
+  // sequences, so that the first round runs at full speed. Computes with whatever lies in memory (`head`: its
+  // group, where the slice has it), keeps nothing of it, and waits for it.
+  void warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequences, std::size_t head);
 
   // The next token of each span, in pinned memory at `tokens` once the stream has come so far. With sampling,
   // or with an observer of logits, it waits for the stream.
@@ -52,8 +79,7 @@ class CudaOps {
   void norm(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
             Half* out);
   void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x);
-  kernels::cuda::KvBatch upload_tasks(const std::vector<KvStore::Segment>& segments, std::int64_t first,
-                                      std::int64_t count);
+  void project_together(const Use& use, const Half* x, std::int64_t rows);
   void embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
   void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
   void observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first, std::int64_t count,

@@ -1,13 +1,13 @@
 // The CUDA executor. Every queue has its thread; the threads of compute, load, store and recv enqueue on a
 // stream each and go on, and order themselves against other queues by events. Threads of disk and send wait
 // for events on the host. Nothing in the token loop waits for a whole stream or device, but for sampling,
-// whose rare ties the host settles.
+// whose rare ties the host settles. Decode steps that wait for nothing but each other go as one graph.
 
 #include <fmt/format.h>
-
-#include <atomic>
+#include <nvtx3/nvToolsExt.h>
 
 #include "executor/cuda/cuda_ops.hpp"
+#include "executor/cuda/decode_graphs.hpp"
 #include "executor/cuda/hidden_link.hpp"
 #include "executor/cuda/queue_events.hpp"
 #include "executor/stage/base_stage.hpp"
@@ -28,6 +28,18 @@ using schedule::StepKind;
 constexpr bool is_on_gpu(Queue queue) {
   return queue == Queue::compute || queue == Queue::load || queue == Queue::store || queue == Queue::recv;
 }
+
+// Queues whose steps are timed by events. A receive is timed by the host: most of it is the network.
+constexpr bool is_timed_by_events(Queue queue) { return is_on_gpu(queue) && queue != Queue::recv; }
+
+// What a profiler shows around the calls of a step.
+class ProfilerRange {
+ public:
+  explicit ProfilerRange(const char* name) { nvtxRangePushA(name); }
+  ~ProfilerRange() { nvtxRangePop(); }
+  ProfilerRange(const ProfilerRange&) = delete;
+  ProfilerRange& operator=(const ProfilerRange&) = delete;
+};
 
 // One queue's stream and what belongs to it. Queues of the host have a stream too, for copies of their own.
 struct Lane {
@@ -60,10 +72,20 @@ class CudaStage final : private GpuMemory, public BaseStage {
              lane(Queue::compute).stream.get()),
         tokens_("token ids", static_cast<Bytes>(most_batches(inputs.options.policy)) * token_bytes(sequences),
                 pinned),
-        most_tokens_(token_bytes(sequences)) {
-    if (!slice_.head) send_link_.emplace(transport_, pinned, lane(Queue::send).stream.get());
-    if (!slice_.embedding) recv_link_.emplace(transport_, pinned, lane(Queue::recv).stream.get());
+        most_tokens_(token_bytes(sequences)),
+        graphs_(graph_bytes(inputs.options.policy, inputs.transport.size(), inputs.slice, sequences),
+                {gpu, pinned}, lane(Queue::compute).stream.get()),
+        link_(inputs.options.device_link) {
+    if (!link_) link_ = std::make_shared<HiddenLink>(transport_, !slice_.head, !slice_.embedding, pinned);
     lane(Queue::load).copier.finish();
+    ops_.warm_up(plan_.weights.layers_move ? 0 : -1, plan_.rows, sequences,
+                 static_cast<std::size_t>(slice_.layers));
+  }
+
+  static Bytes graph_bytes(const memory::Policy& policy, int ranks, const model::StageSlice& slice,
+                           std::int64_t sequences) {
+    return DecodeGraphs::task_bytes(policy.micro_batches_for(ranks), policy.gpu_batches, slice.layers,
+                                    sequences);
   }
 
  private:
@@ -77,7 +99,10 @@ class CudaStage final : private GpuMemory, public BaseStage {
   void begin_round(const Program& program) override {
     use_device(device);
     first_step_ = program.steps.data();
-    for (auto& each : lanes) each->events.reset();
+    for (auto& each : lanes) each->events.start_round([&] { return recorder_.now(); });
+    runs_ = find_compute_runs(program);
+    next_run_ = 0;
+    covered_ = StepId{};
     tokens_.reset();
     token_buffers_.clear();
     for (std::int64_t i = 0; i < most_batches(options_.policy); ++i)
@@ -85,13 +110,22 @@ class CudaStage final : private GpuMemory, public BaseStage {
     sampled_.assign(token_buffers_.size(), StepId{});
   }
 
-  void end_round() override {
-    for (auto& each : lanes) each->copier.finish();
+  void end_round(const Program& program) override {
+    for (std::size_t q = 0; q < kQueues; ++q) {
+      const auto queue = static_cast<Queue>(q);
+      for (const auto& time : lane(queue).events.finish_round([&] { return recorder_.now(); }))
+        if (is_timed_by_events(queue) && program.step(time.step).kind != StepKind::accept)
+          recorder_.add(queue, time);
+    }
   }
 
-  void run(const Program& program, const Step& step) override {
+  bool is_timed_on_device(const Step& step) const override { return is_timed_by_events(step.queue); }
+
+  void do_step(const Program& program, const Step& step) override {
     use_device(device);
     const StepId id(&step - first_step_);
+    if (step.queue == Queue::compute && id <= covered_) return;  // ran in a graph
+    const ProfilerRange range(name_of(step.kind));
     Lane& own = lane(step.queue);
     const bool on_gpu = is_on_gpu(step.queue);
     if (on_gpu) own.events.throttle();
@@ -104,17 +138,40 @@ class CudaStage final : private GpuMemory, public BaseStage {
       else
         lane(queue).events.wait(step.after[q]);
     }
-    do_step(program, step, id, own);
-    if (!on_gpu) return;
-    own.events.record(id);
+    if (!on_gpu) return carry_out(program, step, id, own);
+    own.events.begin();
+    const StepId last = launch_graph(program, id);
+    if (last == StepId{}) carry_out(program, step, id, own);
+    own.events.record(id, last == StepId{} ? id : last);
     if (!options_.policy.overlap) own.events.wait(id);
   }
 
-  void do_step(const Program& program, const Step& step, StepId id, Lane& own) {
+  // The last step of the run that begins here and went as a graph; none where there is none.
+  StepId launch_graph(const Program& program, StepId id) {
+    if (program.step(id).queue != Queue::compute) return {};
+    while (next_run_ < runs_.size() && runs_[next_run_].first < id) ++next_run_;
+    if (next_run_ == runs_.size() || runs_[next_run_].first != id) return {};
+    const ComputeRun& run = runs_[next_run_];
+    std::vector<RunStep> steps;
+    for (const StepId each : run.steps) {
+      const Step& step = program.step(each);
+      const BatchRows rows = batches_.rows(step);
+      if (rows.rows == 0 || !CudaOps::are_together(rows)) return {};
+      steps.push_back({&step, rows, {}, program.index_of(step, BufferKind::hidden_work)});
+      if (step.kind == StepKind::project_qkv)
+        steps.back().segments = kv_.segments(place(program, step), rows);
+    }
+    const auto enqueue = [&](const RunStep& each, const TaskSource& tasks) {
+      compute_layer(program, *each.step, each.rows, tasks);
+    };
+    if (!graphs_.launch(steps, enqueue)) return {};
+    return covered_ = run.last();
+  }
+
+  void carry_out(const Program& program, const Step& step, StepId id, Lane& own) {
     if (run_disk_step(program, step) || run_copy_step(program, step, own.copier)) return;
     const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
     const auto work = [&] { return reinterpret_cast<Half*>(hidden_.work(buffer(BufferKind::hidden_work))); };
-    const auto weight_slot = [&] { return buffer(BufferKind::weight_slot); };
     switch (step.kind) {
       case StepKind::recv_hidden:
         return recv_hidden(step, work());
@@ -139,16 +196,29 @@ class CudaStage final : private GpuMemory, public BaseStage {
     switch (step.kind) {
       case StepKind::embed:
         return ops_.embed(rows, token_ids(step, rows), work());
-      case StepKind::project_qkv:
-        return ops_.project_qkv(group(step), weight_slot(), rows, work(),
-                                kv_.segments(place(program, step), rows));
-      case StepKind::attend:
-        return ops_.attend(rows, kv_.segments(place(program, step), rows), step.token_step.value == 0);
-      case StepKind::feed_forward:
-        return ops_.feed_forward(group(step), weight_slot(), rows, work());
       case StepKind::sample:
-        return ops_.sample(group(step), weight_slot(), rows, batches_.batch(step), work(),
+        return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, batches_.batch(step), work(),
                            step.token_step.value, options_, token_buffer(step));
+      default: {
+        std::vector<KvStore::Segment> segments;
+        if (step.kind != StepKind::feed_forward) segments = kv_.segments(place(program, step), rows);
+        return compute_layer(program, step, rows, ops_.upload(segments));
+      }
+    }
+  }
+
+  void compute_layer(const Program& program, const Step& step, const BatchRows& rows,
+                     const TaskSource& tasks) {
+    const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
+    const auto work = [&] { return reinterpret_cast<Half*>(hidden_.work(buffer(BufferKind::hidden_work))); };
+    const std::int32_t weight_slot = buffer(BufferKind::weight_slot);
+    switch (step.kind) {
+      case StepKind::project_qkv:
+        return ops_.project_qkv(group(step), weight_slot, rows, work(), tasks);
+      case StepKind::attend:
+        return ops_.attend(rows, tasks);
+      case StepKind::feed_forward:
+        return ops_.feed_forward(group(step), weight_slot, rows, work());
       default:
         OPTPIPE_CHECK(false, "no work for step {}", name_of(step.kind));
     }
@@ -176,13 +246,16 @@ class CudaStage final : private GpuMemory, public BaseStage {
 
   void send_hidden(const Step& step, const BatchRows& rows, const Half* work) {
     send_flags(step);
-    if (rows.rows > 0) send_link_->send(next(), reinterpret_cast<const std::byte*>(work), hidden_bytes(rows));
+    if (rows.rows > 0)
+      link_->send(reinterpret_cast<const std::byte*>(work), hidden_bytes(rows),
+                  lane(Queue::send).stream.get());
   }
 
   void recv_hidden(const Step& step, Half* work) {
     recv_flags(step);
     const BatchRows rows = batches_.rows(step);
-    if (rows.rows > 0) recv_link_->recv(previous(), reinterpret_cast<std::byte*>(work), hidden_bytes(rows));
+    if (rows.rows > 0)
+      link_->recv(reinterpret_cast<std::byte*>(work), hidden_bytes(rows), lane(Queue::recv).stream.get());
   }
 
   CudaOps ops_;
@@ -190,8 +263,14 @@ class CudaStage final : private GpuMemory, public BaseStage {
   Bytes most_tokens_;
   std::vector<std::span<std::byte>> token_buffers_;  // [micro-batch, GPU batch], pinned
   std::vector<StepId> sampled_;  // [micro-batch, GPU batch]: newest sample step; compute thread only
-  std::optional<HiddenLink> send_link_, recv_link_;
+  DecodeGraphs graphs_;
+  std::shared_ptr<comm::DeviceLink> link_;
   const Step* first_step_ = nullptr;
+
+  // Of the round; compute thread only.
+  std::vector<ComputeRun> runs_;
+  std::size_t next_run_ = 0;
+  StepId covered_;  // steps up to this one have been enqueued as part of a graph
 };
 
 std::int64_t most_sequences(const std::vector<memory::Round>& rounds) {
@@ -208,6 +287,17 @@ std::int64_t most_sequences(const std::vector<memory::Round>& rounds) {
 int cuda_devices() { return kernels::cuda::device_count(); }
 bool built_with_cuda() { return true; }
 
+void use_gpu(int device) { cuda::use_device(device); }
+
+GpuName gpu_name(int device) {
+  cudaDeviceProp properties{};
+  cuda::check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  std::array<char, 32> bus{};
+  cuda::check(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), device),
+              "cudaDeviceGetPCIBusId");
+  return {std::string(properties.uuid.bytes, sizeof properties.uuid.bytes), bus.data()};
+}
+
 std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& config,
                                        const model::StageSlice& slice, const model::Checkpoint& checkpoint,
                                        const std::vector<memory::Round>& rounds, const StageOptions& options,
@@ -218,7 +308,8 @@ std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& con
     throw UsageError(
         fmt::format("head dimension {} is beyond the GPU's 256: use --device cpu", config.head_dim()));
   const std::int64_t sequences = cuda::most_sequences(rounds);
-  const auto needs = cuda::CudaOps::needs(config, slice, largest_batch(rounds), sequences);
+  auto needs = cuda::CudaOps::needs(config, slice, largest_batch(rounds), sequences);
+  needs.scratch_bytes += cuda::CudaStage::graph_bytes(options.policy, transport.size(), slice, sequences);
   return std::make_unique<cuda::CudaStage>(
       StageInputs{config, slice, checkpoint, options, transport, std::move(on_failure)},
       plan_stage(config, slice, DType::f16, rounds, options.policy, needs), device, sequences);

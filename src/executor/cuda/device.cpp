@@ -46,6 +46,18 @@ Event make_event() {
   return Event(event);
 }
 
+Event make_timed_event() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreate(&event), "cudaEventCreate");
+  return Event(event);
+}
+
+double seconds_between(cudaEvent_t begin, cudaEvent_t end) {
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
+  return static_cast<double>(milliseconds) * 1e-3;
+}
+
 std::byte* DeviceMemory::allocate(Bytes bytes, const std::string& purpose) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes);

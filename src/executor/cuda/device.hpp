@@ -27,6 +27,8 @@ struct EventDeleter {
 };
 using Event = std::unique_ptr<CUevent_st, EventDeleter>;
 Event make_event();  // without timing
+Event make_timed_event();
+double seconds_between(cudaEvent_t begin, cudaEvent_t end);  // both have passed
 
 // cudaMalloc, once an arena.
 class DeviceMemory final : public memory::MemoryResource {

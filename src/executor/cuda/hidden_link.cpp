@@ -6,41 +6,50 @@
 
 namespace optpipe::executor::cuda {
 
-HiddenLink::HiddenLink(comm::Transport& transport, memory::MemoryResource& pinned, cudaStream_t stream)
-    : transport_(transport), stream_(stream), arena_("staging of hidden states", 2 * kChunk, pinned) {
-  for (std::size_t i = 0; i < 2; ++i) {
-    buffers_[i] = arena_.take(kChunk);
-    done_[i] = make_event();
-  }
+HiddenLink::HiddenLink(comm::Transport& transport, bool sends, bool receives, memory::MemoryResource& pinned)
+    : transport_(transport),
+      arena_("staging of hidden states", ((sends ? 2 : 0) + (receives ? 2 : 0)) * kChunk, pinned) {
+  if (sends) sending_ = take_buffers();
+  if (receives) receiving_ = take_buffers();
 }
 
-void HiddenLink::send(Rank peer, const std::byte* from, Bytes bytes) {
+HiddenLink::Buffers HiddenLink::take_buffers() {
+  Buffers buffers;
+  for (Buffer& buffer : buffers) buffer = {arena_.take(kChunk), make_event()};
+  return buffers;
+}
+
+void HiddenLink::send(const std::byte* from, Bytes bytes, cudaStream_t stream) {
+  const Rank peer(transport_.rank().value + 1);
   const Bytes chunks = (bytes + kChunk - 1) / kChunk;
   const auto size = [&](Bytes chunk) { return std::min(kChunk, bytes - chunk * kChunk); };
   const auto fetch = [&](Bytes chunk) {
-    check(cudaMemcpyAsync(buffers_[chunk % 2].data(), from + chunk * kChunk, size(chunk),
-                          cudaMemcpyDeviceToHost, stream_),
+    const Buffer& buffer = sending_[chunk % 2];
+    check(cudaMemcpyAsync(buffer.memory.data(), from + chunk * kChunk, size(chunk), cudaMemcpyDeviceToHost,
+                          stream),
           "cudaMemcpyAsync");
-    check(cudaEventRecord(done_[chunk % 2].get(), stream_), "cudaEventRecord");
+    check(cudaEventRecord(buffer.done.get(), stream), "cudaEventRecord");
   };
   fetch(0);
   for (Bytes chunk = 0; chunk < chunks; ++chunk) {
     if (chunk + 1 < chunks) fetch(chunk + 1);  // into the other buffer, whose chunk has been sent
-    check(cudaEventSynchronize(done_[chunk % 2].get()), "cudaEventSynchronize");
-    transport_.send(peer, comm::Channel::hidden, buffers_[chunk % 2].first(size(chunk)));
+    const Buffer& buffer = sending_[chunk % 2];
+    check(cudaEventSynchronize(buffer.done.get()), "cudaEventSynchronize");
+    transport_.send(peer, comm::Channel::hidden, buffer.memory.first(size(chunk)));
   }
 }
 
-void HiddenLink::recv(Rank peer, std::byte* to, Bytes bytes) {
+void HiddenLink::recv(std::byte* to, Bytes bytes, cudaStream_t stream) {
+  const Rank peer(transport_.rank().value - 1);
   for (Bytes chunk = 0; chunk * kChunk < bytes; ++chunk) {
     const Bytes size = std::min(kChunk, bytes - chunk * kChunk);
-    const auto buffer = buffers_[chunk % 2];
-    check(cudaEventSynchronize(done_[chunk % 2].get()), "cudaEventSynchronize");
-    const auto arrived = transport_.recv(peer, comm::Channel::hidden, buffer);
+    const Buffer& buffer = receiving_[chunk % 2];
+    check(cudaEventSynchronize(buffer.done.get()), "cudaEventSynchronize");
+    const auto arrived = transport_.recv(peer, comm::Channel::hidden, buffer.memory);
     OPTPIPE_CHECK(arrived == size, "{} bytes of hidden states arrived, not {}", arrived, size);
-    check(cudaMemcpyAsync(to + chunk * kChunk, buffer.data(), size, cudaMemcpyHostToDevice, stream_),
+    check(cudaMemcpyAsync(to + chunk * kChunk, buffer.memory.data(), size, cudaMemcpyHostToDevice, stream),
           "cudaMemcpyAsync");
-    check(cudaEventRecord(done_[chunk % 2].get(), stream_), "cudaEventRecord");
+    check(cudaEventRecord(buffer.done.get(), stream), "cudaEventRecord");
   }
 }
 

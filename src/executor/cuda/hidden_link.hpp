@@ -5,28 +5,32 @@
 #include <array>
 
 #include "executor/cuda/device.hpp"
-#include "optpipe/comm/transport.hpp"
+#include "optpipe/comm/device_link.hpp"
 #include "optpipe/memory/arena.hpp"
 
 namespace optpipe::executor::cuda {
 
-class HiddenLink {
+// After recv, the last copies to `to` may still be under way on the stream.
+class HiddenLink final : public comm::DeviceLink {
  public:
   static constexpr Bytes kChunk = 4 * kMiB;
 
-  HiddenLink(comm::Transport& transport, memory::MemoryResource& pinned, cudaStream_t stream);
+  HiddenLink(comm::Transport& transport, bool sends, bool receives, memory::MemoryResource& pinned);
 
-  // Both block the calling thread until the last byte has left or arrived at the pinned buffers. After recv,
-  // the last copies to `to` may still be under way on the stream.
-  void send(Rank peer, const std::byte* from, Bytes bytes);
-  void recv(Rank peer, std::byte* to, Bytes bytes);
+  void send(const std::byte* from, Bytes bytes, cudaStream_t stream) override;
+  void recv(std::byte* to, Bytes bytes, cudaStream_t stream) override;
 
  private:
+  struct Buffer {
+    std::span<std::byte> memory;
+    Event done;
+  };
+  using Buffers = std::array<Buffer, 2>;
+  Buffers take_buffers();
+
   comm::Transport& transport_;
-  cudaStream_t stream_;
   memory::Arena arena_;
-  std::array<std::span<std::byte>, 2> buffers_;
-  std::array<Event, 2> done_;
+  Buffers sending_, receiving_;
 };
 
 }  // namespace optpipe::executor::cuda

@@ -5,6 +5,8 @@ namespace optpipe::executor {
 
 int cuda_devices() { return 0; }
 bool built_with_cuda() { return false; }
+GpuName gpu_name(int) { return {}; }
+void use_gpu(int) {}
 
 std::unique_ptr<Stage> make_cuda_stage(int, const model::ModelConfig&, const model::StageSlice&,
                                        const model::Checkpoint&, const std::vector<memory::Round>&,

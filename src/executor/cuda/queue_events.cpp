@@ -1,55 +1,102 @@
 #include "executor/cuda/queue_events.hpp"
 
+#include <utility>
+
 namespace optpipe::executor::cuda {
 
-QueueEvents::QueueEvents(cudaStream_t stream) : stream_(stream), slots_(kSlots) {
-  for (Slot& slot : slots_) slot.event = make_event();
+QueueEvents::QueueEvents(cudaStream_t stream)
+    : stream_(stream), slots_(kSlots), zero_(make_timed_event()), finish_(make_timed_event()) {
+  for (Slot& each : slots_) {
+    each.begin = make_timed_event();
+    each.end = make_timed_event();
+  }
 }
 
 void QueueEvents::throttle() {
   if (recorded_ < kAhead) return;
-  const Slot& slot = slots_[static_cast<std::size_t>(recorded_ - kAhead) % kSlots];
-  check(cudaEventSynchronize(slot.event.get()), "cudaEventSynchronize");
+  check(cudaEventSynchronize(slot(recorded_ - kAhead).end.get()), "cudaEventSynchronize");
+  read_times(recorded_ - kAhead + 1);
 }
 
-void QueueEvents::record(StepId step) {
+void QueueEvents::begin() { check(cudaEventRecord(slot(recorded_).begin.get(), stream_), "cudaEventRecord"); }
+
+void QueueEvents::record(StepId first, StepId last) {
   const std::lock_guard lock(mutex_);
-  Slot& slot = slots_[static_cast<std::size_t>(recorded_++) % kSlots];
-  check(cudaEventRecord(slot.event.get(), stream_), "cudaEventRecord");
-  slot.step = step;
+  Slot& own = slot(recorded_++);
+  check(cudaEventRecord(own.end.get(), stream_), "cudaEventRecord");
+  own.first = first;
+  own.last = last;
 }
 
-// Newest first: that is what others wait for.
+// Newest first: that is what others wait for. The oldest record that is not before the step holds it.
 QueueEvents::Slot* QueueEvents::find(StepId step) {
+  Slot* found = nullptr;
   for (std::int64_t i = recorded_ - 1; i >= 0 && i >= recorded_ - static_cast<std::int64_t>(kSlots); --i) {
-    Slot& slot = slots_[static_cast<std::size_t>(i) % kSlots];
-    if (slot.step == step) return &slot;
-    if (slot.step < step) break;
+    Slot& each = slot(i);
+    if (each.last < step) break;
+    found = &each;
   }
-  return nullptr;
+  return found;
 }
 
 void QueueEvents::make_wait(cudaStream_t stream, StepId step) {
   const std::lock_guard lock(mutex_);
-  if (const Slot* slot = find(step))
-    check(cudaStreamWaitEvent(stream, slot->event.get(), 0), "cudaStreamWaitEvent");
+  if (const Slot* found = find(step))
+    check(cudaStreamWaitEvent(stream, found->end.get(), 0), "cudaStreamWaitEvent");
 }
 
 void QueueEvents::wait(StepId step) {
   cudaEvent_t event = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    if (const Slot* slot = find(step)) event = slot->event.get();
+    if (const Slot* found = find(step)) event = found->end.get();
   }
   // Should the slot be taken meanwhile, the step was complete before, and the wait is only longer than need
   // be.
   if (event != nullptr) check(cudaEventSynchronize(event), "cudaEventSynchronize");
 }
 
-void QueueEvents::reset() {
+// The two clocks meet when the stream is idle: the event passes as soon as it is recorded.
+double QueueEvents::mark(const std::function<double()>& now, cudaEvent_t event) {
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  check(cudaEventRecord(event, stream_), "cudaEventRecord");
+  check(cudaEventSynchronize(event), "cudaEventSynchronize");
+  return now();
+}
+
+void QueueEvents::start_round(const std::function<double()>& now) {
   const std::lock_guard lock(mutex_);
-  recorded_ = 0;
-  for (Slot& slot : slots_) slot.step = StepId{};
+  recorded_ = read_ = 0;
+  for (Slot& each : slots_) each.first = each.last = StepId{};
+  times_.clear();
+  zero_s_ = mark(now, zero_.get());
+}
+
+// Each end is timed against the end before it: a float of milliseconds is exact over a step, not over a
+// round.
+void QueueEvents::read_times(std::int64_t until) {
+  for (; read_ < until; ++read_) {
+    const Slot& own = slot(read_);
+    const cudaEvent_t before = read_ == 0 ? zero_.get() : slot(read_ - 1).end.get();
+    const double end = (times_.empty() ? 0 : times_.back().end_s) + seconds_between(before, own.end.get());
+    times_.push_back({own.first, end - seconds_between(own.begin.get(), own.end.get()), end, own.last});
+  }
+}
+
+std::vector<schedule::StepTime> QueueEvents::finish_round(const std::function<double()>& now) {
+  const double finish_s = mark(now, finish_.get());
+  read_times(recorded_);
+  const cudaEvent_t newest = recorded_ == 0 ? zero_.get() : slot(recorded_ - 1).end.get();
+  const double by_device =
+      (times_.empty() ? 0 : times_.back().end_s) + seconds_between(newest, finish_.get());
+  // The device's clock runs a little faster or slower than the host's.
+  const double rate = by_device > 0 ? (finish_s - zero_s_) / by_device : 1;
+  for (auto& time : times_) {
+    time.begin_s = zero_s_ + rate * time.begin_s;
+    time.end_s = zero_s_ + rate * time.end_s;
+    if (time.last == time.step) time.last = StepId{};
+  }
+  return std::exchange(times_, {});
 }
 
 }  // namespace optpipe::executor::cuda

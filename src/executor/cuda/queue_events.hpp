@@ -1,47 +1,63 @@
-// Events that order the steps of one queue against those of others.
+// Events that order the steps of one queue against those of others, and time them.
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <vector>
 
 #include "executor/cuda/device.hpp"
 #include "optpipe/base/ids.hpp"
+#include "optpipe/schedule/timeline.hpp"
 
 namespace optpipe::executor::cuda {
 
-// One event for each of the newest steps of a queue. A step whose event has been taken by a later one is
-// complete, because the queue's thread never runs more than kAhead steps ahead of the GPU.
+// Two events for each of the newest steps of a queue: its begin and its end. A step whose events have been
+// taken by a later one is complete, because the queue's thread never runs more than kAhead steps ahead of the
+// GPU. Several steps may be enqueued as one (a graph): they share the events of the first and bear the id of
+// the last.
 class QueueEvents {
  public:
   static constexpr std::int64_t kAhead = 64;
 
   explicit QueueEvents(cudaStream_t stream);
 
-  // By the queue's own thread: waits until the GPU has come within kAhead steps, and marks the end of the
-  // step's work.
+  // By the queue's own thread: waits until the GPU has come within kAhead steps; marks the begin of the next
+  // step's work, and its end. What other steps the step must wait for is enqueued before begin().
   void throttle();
-  void record(StepId step);
+  void begin();
+  void record(StepId first, StepId last);
 
   // By any thread, for a step that has been recorded: the stream, or the thread, goes on only when the step
   // is complete.
   void make_wait(cudaStream_t stream, StepId step);
   void wait(StepId step);
 
-  void reset();  // of a new round; nothing is under way
+  // Nothing is under way at either. start_round() takes the current time on the clock of the round;
+  // finish_round() returns the times of all steps since.
+  void start_round(const std::function<double()>& now);
+  std::vector<schedule::StepTime> finish_round(const std::function<double()>& now);
 
  private:
   static constexpr std::size_t kSlots = 2 * static_cast<std::size_t>(kAhead);
 
   struct Slot {
-    Event event;
-    StepId step;
+    Event begin, end;
+    StepId first, last;
   };
+  Slot& slot(std::int64_t number) { return slots_[static_cast<std::size_t>(number) % kSlots]; }
   Slot* find(StepId step);
+  void read_times(std::int64_t until);
+  double mark(const std::function<double()>& now, cudaEvent_t event);
 
   cudaStream_t stream_;
   std::mutex mutex_;
   std::vector<Slot> slots_;
   std::int64_t recorded_ = 0;
+
+  Event zero_, finish_;
+  double zero_s_ = 0;
+  std::int64_t read_ = 0;  // steps whose times are in times_, relative to zero_ and by the device's clock
+  std::vector<schedule::StepTime> times_;
 };
 
 }  // namespace optpipe::executor::cuda

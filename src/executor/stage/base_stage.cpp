@@ -36,12 +36,21 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
     OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
   awaited_first_tokens_ = round.sequences();
   statistics_ = {};
+  recorder_.begin();
   begin_round(program);
-  begin_ = std::chrono::steady_clock::now();
-  statistics_.busy_s = run_program(program, *this, options_.policy.overlap, on_failure_);
-  end_round();
-  statistics_.total_s = since_begin();
+  run_program(program, *this, options_.policy.overlap, on_failure_);
+  end_round(program);
+  statistics_.total_s = recorder_.now();
+  const auto times = recorder_.take();
+  statistics_.use = schedule::utilization(program, times);
+  if (options_.on_timeline) options_.on_timeline(program, times, recorder_.round_begin());
   return statistics_;
+}
+
+void BaseStage::run(const Program& program, const Step& step) {
+  recorder_.start(step.queue);
+  do_step(program, step);
+  if (!is_timed_on_device(step)) recorder_.finish(step.queue, StepId(&step - program.steps.data()));
 }
 
 KvStore::Place BaseStage::place(const Program& program, const Step& step) const {
@@ -71,6 +80,7 @@ void BaseStage::send_flags(const Step& step) {
 void BaseStage::recv_flags(const Step& step) {
   std::vector<std::uint8_t> flags(batches_.batch(step).size());
   const auto size = transport_.recv(previous(), Channel::batch, std::as_writable_bytes(std::span(flags)));
+  recorder_.start(step.queue);  // what is sent behind the flags is on its way
   OPTPIPE_CHECK(size == flags.size(), "{} flags arrived for {} sequences", size, flags.size());
   batches_.set_running(step, step.token_step.value, std::move(flags));
 }
@@ -86,6 +96,7 @@ void BaseStage::recv_tokens(const Step& step) {
   if (tokens.empty()) return;
   const auto bytes = transport_.recv(Rank(transport_.size() - 1), Channel::tokens,
                                      std::as_writable_bytes(std::span(tokens)));
+  recorder_.start(step.queue);
   OPTPIPE_CHECK(bytes == tokens.size() * sizeof(std::int32_t), "{} bytes arrived for {} tokens", bytes,
                 tokens.size());
 }
@@ -102,7 +113,7 @@ void BaseStage::accept(const Step& step) {
   }
   if (step.token_step.value == 0) {
     awaited_first_tokens_ -= static_cast<std::int64_t>(rows.spans.size());
-    if (awaited_first_tokens_ == 0) statistics_.prefill_s = since_begin();
+    if (awaited_first_tokens_ == 0) statistics_.prefill_s = recorder_.now();
   }
   batches_.set_newest(step, rows, tokens);
   batches_.set_running(step, step.token_step.value + 1, std::move(goes_on));
@@ -168,10 +179,6 @@ bool BaseStage::run_copy_step(const Program& program, const Step& step, Copier& 
     default:
       return false;
   }
-}
-
-double BaseStage::since_begin() const {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
 }
 
 }  // namespace optpipe::executor

@@ -2,14 +2,12 @@
 // sequences.
 #pragma once
 
-#include <atomic>
-#include <chrono>
-
 #include "executor/stage/batch_table.hpp"
 #include "executor/stage/hidden_store.hpp"
 #include "executor/stage/kv_store.hpp"
 #include "executor/stage/queue_runner.hpp"
 #include "executor/stage/stage_plan.hpp"
+#include "executor/stage/step_recorder.hpp"
 #include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
 
@@ -35,7 +33,11 @@ class BaseStage : public Stage, protected StepHandler {
 
   // Before a round's first step, and after its last: nothing may be under way then.
   virtual void begin_round(const schedule::Program&) {}
-  virtual void end_round() {}
+  virtual void end_round(const schedule::Program&) {}
+
+  virtual void do_step(const schedule::Program& program, const schedule::Step& step) = 0;
+  // Whether the backend adds the step's time itself, by the end of the round.
+  virtual bool is_timed_on_device(const schedule::Step&) const { return false; }
 
   std::size_t group(const schedule::Step& step) const {
     return static_cast<std::size_t>(step.layer.value - slice_.first.value);
@@ -69,14 +71,14 @@ class BaseStage : public Stage, protected StepHandler {
   KvStore kv_;
   HiddenStore hidden_;
   BatchTable batches_;
+  StepRecorder recorder_;
 
  private:
-  double since_begin() const;
+  void run(const schedule::Program& program, const schedule::Step& step) final;
 
   FailureHandler on_failure_;
   TokenSink* sink_ = nullptr;
   RunStatistics statistics_;
-  std::chrono::steady_clock::time_point begin_;
   std::int64_t awaited_first_tokens_ = 0;
 };
 

@@ -103,8 +103,8 @@ std::vector<KvStore::Segment> KvStore::segments(const Place& place, const BatchR
   std::vector<Segment> segments;
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     std::byte* keys = on_device(place, segment);
-    segments.push_back(
-        {span, keys, keys + (segment.value_offset() - segment.offset), segment.first_head, segment.heads});
+    segments.push_back({span, keys, keys + (segment.value_offset() - segment.offset), segment.first_head,
+                        segment.heads, segment.positions});
   });
   return segments;
 }

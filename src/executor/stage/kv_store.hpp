@@ -48,6 +48,7 @@ class KvStore {
     std::byte* keys = nullptr;  // [positions, heads · dim]
     std::byte* values = nullptr;
     std::int32_t first_head = 0, heads = 0;
+    std::int64_t positions = 0;  // capacity
   };
   std::vector<Segment> segments(const Place& place, const BatchRows& rows) const;
 

@@ -1,5 +1,6 @@
 #include "executor/stage/queue_runner.hpp"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -15,7 +16,6 @@ using schedule::kQueues;
 using schedule::Program;
 using schedule::Queue;
 using schedule::Step;
-using Clock = std::chrono::steady_clock;
 
 // How far one thread has come. Threads run their steps in program order, so one number says which are
 // complete.
@@ -35,7 +35,7 @@ class Runner {
       lanes_[lane_of(program.steps[i].queue)].push_back(static_cast<std::int32_t>(i));
   }
 
-  std::array<double, kQueues> run() {
+  void run() {
     const auto main_lane = static_cast<std::size_t>(Queue::compute);
     {
       std::vector<std::jthread> threads;
@@ -45,7 +45,6 @@ class Runner {
       run_lane(main_lane);
     }
     if (failure_) std::rethrow_exception(failure_);
-    return busy_;
   }
 
  private:
@@ -58,10 +57,7 @@ class Runner {
         for (std::size_t q = 0; q < kQueues; ++q)
           if (step.after[q].valid() && !wait_for(lane_of_[q], step.after[q].value)) return;
         if (failed_) return;
-        const auto begin = Clock::now();
         handler_.run(program_, step);
-        busy_[static_cast<std::size_t>(step.queue)] +=
-            std::chrono::duration<double>(Clock::now() - begin).count();
         publish(lane, index);
       }
     } catch (...) {
@@ -109,7 +105,6 @@ class Runner {
   std::array<std::size_t, kQueues> lane_of_{};
   std::array<std::vector<std::int32_t>, kQueues> lanes_;
   std::array<Progress, kQueues> progress_;
-  std::array<double, kQueues> busy_{};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::atomic<int> sleepers_{0};
@@ -119,9 +114,9 @@ class Runner {
 
 }  // namespace
 
-std::array<double, kQueues> run_program(const Program& program, StepHandler& handler, bool overlap,
-                                        const FailureHandler& on_failure) {
-  return Runner(program, handler, overlap, on_failure).run();
+void run_program(const Program& program, StepHandler& handler, bool overlap,
+                 const FailureHandler& on_failure) {
+  Runner(program, handler, overlap, on_failure).run();
 }
 
 }  // namespace optpipe::executor

@@ -1,8 +1,6 @@
 // Runs a program with one thread a queue.
 #pragma once
 
-#include <array>
-
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/schedule/program.hpp"
 
@@ -16,9 +14,9 @@ class StepHandler {
 };
 
 // Without `overlap` all steps run one after another on the calling thread, but for sends, which must be able
-// to wait while receives go on. Returns the busy time of each queue. Rethrows the first failure, after all
-// threads have ended; `on_failure` has been called with it before.
-std::array<double, schedule::kQueues> run_program(const schedule::Program& program, StepHandler& handler,
-                                                  bool overlap, const FailureHandler& on_failure);
+// to wait while receives go on. Rethrows the first failure, after all threads have ended; `on_failure` has
+// been called with it before.
+void run_program(const schedule::Program& program, StepHandler& handler, bool overlap,
+                 const FailureHandler& on_failure);
 
 }  // namespace optpipe::executor

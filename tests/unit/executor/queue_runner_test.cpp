@@ -85,19 +85,5 @@ TEST(QueueRunner, TheFirstFailureEndsTheRun) {
   }
 }
 
-TEST(QueueRunner, CountsTheBusyTimeOfEachQueue) {
-  class Sleeper : public StepHandler {
-   public:
-    void run(const Program&, const Step& step) override {
-      if (step.kind == schedule::StepKind::attend) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-  };
-  const Program program = schedule::build_all({.token_steps = 2}).front();
-  Sleeper sleeper;
-  const auto busy = run_program(program, sleeper, true, {});
-  EXPECT_GE(busy[static_cast<std::size_t>(schedule::Queue::compute)], 12 * 2e-3);
-  EXPECT_EQ(busy[static_cast<std::size_t>(schedule::Queue::load)], 0);
-}
-
 }  // namespace
 }  // namespace optpipe::executor

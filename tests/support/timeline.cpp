@@ -1,0 +1,34 @@
+#include "support/timeline.hpp"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+namespace optpipe::test {
+
+using schedule::kQueues;
+using schedule::StepTime;
+
+void expect_in_order(const Timeline& timeline, double tolerance) {
+  const auto& program = timeline.program;
+  std::vector<std::optional<StepTime>> times(program.steps.size());
+  std::array<double, kQueues> newest{};
+  for (const StepTime& time : timeline.times) {
+    const auto i = static_cast<std::size_t>(time.step.value);
+    ASSERT_FALSE(times[i].has_value()) << "step " << i << " has two times";
+    times[i] = time;
+    const auto queue = static_cast<std::size_t>(program.steps[i].queue);
+    EXPECT_LE(time.begin_s, time.end_s + tolerance) << "step " << i;
+    EXPECT_GE(time.begin_s, newest[queue] - tolerance) << "step " << i << " overlaps the one before it";
+    newest[queue] = time.end_s;
+  }
+  for (const StepTime& time : timeline.times) {
+    for (const StepId before : program.step(time.step).after) {
+      if (!before.valid() || !times[static_cast<std::size_t>(before.value)]) continue;
+      EXPECT_GE(time.begin_s, times[static_cast<std::size_t>(before.value)]->end_s - tolerance)
+          << "step " << time.step.value << " after step " << before.value;
+    }
+  }
+}
+
+}  // namespace optpipe::test

@@ -1,0 +1,13 @@
+// Checks of what executors report of the times of steps.
+#pragma once
+
+#include "support/pipeline.hpp"
+
+namespace optpipe::test {
+
+// Every step has at most one time; it ends no earlier than it begins; steps of a queue run one after another;
+// and no step begins before a step that it waits for has ended. `tolerance` in seconds: of the device's
+// clock.
+void expect_in_order(const Timeline& timeline, double tolerance);
+
+}  // namespace optpipe::test
