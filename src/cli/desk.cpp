@@ -40,16 +40,21 @@ Desk::Desk(const GenerateOptions& options, const model::ModelConfig& config)
   generation_.emplace(read_all_prompts(options), tokenizer_ ? &*tokenizer_ : nullptr, config,
                       std::move(rules), options.max_new_tokens);
   if (!options.json.empty()) report_.emplace("--json", options.json);
+  if (!options.trace.empty()) trace_.emplace("--trace", options.trace);
   if (!options.output.empty() && results_.is_same_file(options.input))
     throw UsageError(fmt::format("--output {} is the input file: name another one, or the prompts are lost",
                                  options.output));
   if (report_ && !options.output.empty() && report_->is_same_file(options.output))
     throw UsageError(fmt::format("--output and --json both name {}: give each its own", options.json));
+  for (const auto& [flag, path] : {std::pair{"--output", options.output}, {"--json", options.json}})
+    if (trace_ && !path.empty() && trace_->is_same_file(path))
+      throw UsageError(fmt::format("{} and --trace both name {}: give each its own", flag, path));
 }
 
 void Desk::begin() {
   results_.begin();
   if (report_) report_->begin();
+  if (trace_) trace_->begin();
 }
 
 void Desk::write_up_to(std::size_t end) {
@@ -65,6 +70,7 @@ void Desk::write_up_to(std::size_t end) {
 
 void Desk::finish(const nlohmann::json& report) {
   results_.finish();
+  if (trace_) trace_->finish();
   if (!report_) return;
   report_->write(report.dump(2) + '\n');
   report_->finish();

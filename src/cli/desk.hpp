@@ -21,13 +21,16 @@ class Desk {
   void begin();                       // empties the files: results follow
   void write_up_to(std::size_t end);  // results of prompts before `end`; they finish in input order
   void finish(const nlohmann::json& report);
+  void write_trace(std::string_view text) {
+    trace_->write(text);
+  }  // --trace, piece by piece, before finish()
 
  private:
   const GenerateOptions& options_;
   std::optional<model::Tokenizer> tokenizer_;
   std::optional<Generation> generation_;
   OutputFile results_;
-  std::optional<OutputFile> report_;
+  std::optional<OutputFile> report_, trace_;
   std::size_t written_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <thread>
 
@@ -11,6 +12,8 @@
 #include "optpipe/base/environment.hpp"
 #include "optpipe/executor/device_links.hpp"
 #include "optpipe/executor/pipeline.hpp"
+#include "optpipe/metrics/trace.hpp"
+#include "optpipe/metrics/utilization.hpp"
 
 namespace optpipe::cli {
 namespace {
@@ -127,17 +130,30 @@ std::unique_ptr<executor::Stage> make_stage(const Job& job, const GenerateOption
                                             const memory::Policy& policy,
                                             const std::vector<memory::Round>& rounds,
                                             std::shared_ptr<comm::DeviceLink> link,
+                                            std::optional<metrics::Trace>& trace,
                                             comm::Transport& transport) {
   executor::StageOptions stage{policy, options.sampling, options.run.offload_directory,
                                thread_count(options.run, transport.node())};
   if (stage.offload_directory.empty()) stage.offload_directory = temporary_directory();
   const auto& slice = job.slices[static_cast<std::size_t>(transport.rank().value)];
   stage.device_link = std::move(link);
+  if (trace)
+    stage.on_timeline = [&trace](const auto& program, auto times, auto round_begin) {
+      trace->add_round(program, times, std::chrono::duration<double>(round_begin.time_since_epoch()).count());
+    };
   if (job.gpu)
     return executor::make_cuda_stage(*job.gpu, job.config, slice, *job.weights, rounds, stage, transport,
                                      end_all_ranks(transport));
   return executor::make_cpu_stage(job.config, slice, *job.weights, rounds, stage, transport,
                                   end_all_ranks(transport));
+}
+
+// This rank's name in a trace.
+std::string label_of(const Job& job, const comm::Transport& transport) {
+  const auto& slice = job.slices[static_cast<std::size_t>(transport.rank().value)];
+  return fmt::format("rank {} on {}, {}, layers {}-{}", transport.rank().value, transport.node().host,
+                     job.gpu ? fmt::format("GPU {}", *job.gpu) : "CPU", slice.first.value,
+                     slice.end().value - 1);
 }
 
 executor::RunStatistics run(executor::Stage& stage, const std::vector<memory::Round>& rounds,
@@ -163,13 +179,15 @@ void run_job(Job& job, const GenerateOptions& options, comm::Transport& transpor
   const auto policy = fit_policy(options.run.policy, sequences.size(), transport.size());
   const auto rounds = memory::make_rounds(sequences, policy, transport.size());
 
+  std::optional<metrics::Trace> trace;
+  if (!options.trace.empty()) trace.emplace(transport);
   std::shared_ptr<comm::DeviceLink> link;
   if (!rounds.empty())
     link = executor::connect_devices(transport, job.gpu, comm_device(options.run),
                                      comm::Seconds(options.run.comm_timeout_s));
   std::unique_ptr<executor::Stage> stage;
   executor::agree(transport, [&] {
-    if (!rounds.empty()) stage = make_stage(job, options, policy, rounds, link, transport);
+    if (!rounds.empty()) stage = make_stage(job, options, policy, rounds, link, trace, transport);
   });
   if (rounds.empty())
     log::info("the input holds no prompts: there is nothing to generate");
@@ -178,16 +196,23 @@ void run_job(Job& job, const GenerateOptions& options, comm::Transport& transpor
               job.weights->describe(), job.config.layers, transport.size(), link ? " linked by NCCL" : "",
               thread_count(options.run, transport.node()), sequences.size(), rounds.size());
   executor::RunStatistics statistics;
+  std::vector<metrics::RankUse> ranks;
   try {
     if (desk) desk->begin();
     if (stage) statistics = run(*stage, rounds, desk);
+    ranks = metrics::gather_use(transport, statistics.use);
+    if (trace)
+      trace->write(label_of(job, transport), [&](std::string_view text) { desk->write_trace(text); });
   } catch (...) {  // not in a step, whose failures the stage handles, but in writing results, say
     end_all_ranks(transport)(std::current_exception());
     throw;
   }
   if (!desk) return;
   log::info("{} new tokens in {:.2f} s", desk->generation().new_tokens(), statistics.total_s);
-  desk->finish(make_report(options, job.config, policy, transport.size(), desk->generation(), statistics));
+  const bool shows_use = trace || options.verbosity == Verbosity::debug;
+  for (const auto& line : shows_use ? metrics::to_table(ranks) : std::vector<std::string>{})
+    log::info("{}", line);
+  desk->finish(make_report(options, job.config, policy, ranks, desk->generation(), statistics));
 }
 
 }  // namespace

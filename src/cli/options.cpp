@@ -185,6 +185,10 @@ void add_generate(CLI::App& app, GenerateOptions& o) {
   app.add_option("--json", o.json, "Write a report of the run to this file")
       ->type_name("FILE")
       ->group(kInputGroup);
+  app.add_option("--trace", o.trace,
+                 "Write a timeline of all ranks to this file, for chrome://tracing or ui.perfetto.dev")
+      ->type_name("FILE")
+      ->group(kInputGroup);
   add_sampling_options(app, o);
   add_policy_options(app, o.run);
   add_run_options(app, o.run);
@@ -244,6 +248,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
     throw UsageError("there is no command, such as generate; see optpipe --help");
   parsed.options.verbosity = quiet ? Verbosity::quiet : verbose ? Verbosity::debug : Verbosity::normal;
   check(generate);
+  generate.verbosity = parsed.options.verbosity;
   parsed.options.generate = std::move(generate);
   return parsed;
 }

@@ -27,16 +27,17 @@ struct RunOptions {
   std::string device = "auto";  // cuda where there is a GPU, cpu elsewhere
   std::vector<int> gpu_map;     // GPU of each local rank; empty: local rank modulo GPUs
   std::string comm_device = "auto";
-  int threads = 0;              // 0: the cores of this node over its ranks
+  int threads = 0;  // 0: the cores of this node over its ranks
   double comm_timeout_s = 600;
 };
 
 struct GenerateOptions {
+  Verbosity verbosity = Verbosity::normal;
   ModelOptions model;
   RunOptions run;
   kernels::SamplingOptions sampling;
   std::vector<std::string> prompts;
-  std::string input, output, json;
+  std::string input, output, json, trace;
   std::vector<std::string> stop;
   bool ignore_eos = false;
   std::int64_t max_new_tokens = 32;

@@ -33,10 +33,11 @@ nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig
 }  // namespace
 
 nlohmann::json make_report(const GenerateOptions& options, const model::ModelConfig& config,
-                           const memory::Policy& policy, int ranks, const Generation& generation,
-                           const executor::RunStatistics& statistics) {
-  return {{"input", input_of(options, config, policy, ranks)},
-          {"result", metrics::to_json(summarize(generation, statistics))}};
+                           const memory::Policy& policy, const std::vector<metrics::RankUse>& ranks,
+                           const Generation& generation, const executor::RunStatistics& statistics) {
+  return {{"input", input_of(options, config, policy, static_cast<int>(ranks.size()))},
+          {"result", metrics::to_json(summarize(generation, statistics))},
+          {"ranks", metrics::to_json(ranks)}};
 }
 
 }  // namespace optpipe::cli

@@ -5,12 +5,14 @@
 
 #include "cli/generation.hpp"
 #include "cli/options.hpp"
+#include "optpipe/metrics/utilization.hpp"
 
 namespace optpipe::cli {
 
-// {"input": what was asked for, "result": metrics::to_json}. `policy` is the one that was run.
+// {"input": what was asked for, "result": metrics::to_json, "ranks": how busy each was}. `policy` is the one
+// that was run.
 nlohmann::json make_report(const GenerateOptions& options, const model::ModelConfig& config,
-                           const memory::Policy& policy, int ranks, const Generation& generation,
-                           const executor::RunStatistics& statistics);
+                           const memory::Policy& policy, const std::vector<metrics::RankUse>& ranks,
+                           const Generation& generation, const executor::RunStatistics& statistics);
 
 }  // namespace optpipe::cli

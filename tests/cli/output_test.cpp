@@ -56,7 +56,7 @@ TEST(Output, ARefusedRunLeavesNoNewFiles) {
 
 TEST(Output, PathsAreCheckedBeforeAnyWork) {
   const Folder folder;
-  for (const std::string flag : {"--output", "--json"}) {
+  for (const std::string flag : {"--output", "--json", "--trace"}) {
     for (const std::string& path : {folder / "no/such/folder", folder.path().string()}) {
       const auto finished = run_optpipe(generate({"--prompt", "x", flag, path}));
       expect_refused(finished, 4, {flag, path, "cannot be written"});
@@ -74,6 +74,7 @@ TEST(Output, NeverOverwritesItsInput) {
                  {"input file"});
   EXPECT_EQ(read_file(path), line);
   expect_refused(run_optpipe(generate({"--prompt", "x", "--output", path, "--json", path})), 2, {"both"});
+  expect_refused(run_optpipe(generate({"--prompt", "x", "--trace", path, "--json", path})), 2, {"both"});
   EXPECT_EQ(read_file(path), line);
 }
 

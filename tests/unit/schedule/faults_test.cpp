@@ -114,8 +114,9 @@ TEST(Faults, SendWithoutReceiveIsFound) {
                                                                                      : StepKind::store_kv;
           step.queue = queue_of(step.kind);
         }
-      EXPECT_THAT(find_faults(broken, 10000), Contains(testing::AnyOf(HasSubstr("no receive"), HasSubstr("no send"),
-                                                               HasSubstr("sends at this place"))))
+      EXPECT_THAT(find_faults(broken, 10000),
+                  Contains(testing::AnyOf(HasSubstr("no receive"), HasSubstr("no send"),
+                                          HasSubstr("sends at this place"))))
           << name_of(kind) << " number " << which << " of rank " << rank;
     }
   }
