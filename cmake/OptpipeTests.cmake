@@ -1,6 +1,7 @@
 # optpipe_add_test(NAME SOURCES ... LIBRARIES ... [LABELS ...] [TIMEOUT seconds] [PROCESSORS n]): a GoogleTest
 # executable, every test of which ctest knows by name.
 find_package(GTest REQUIRED)
+pkg_check_modules(LIBSECCOMP IMPORTED_TARGET libseccomp)  # for tests of what a container refuses
 include(GoogleTest)
 
 function(optpipe_add_test name)

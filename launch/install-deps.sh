@@ -6,9 +6,9 @@ set -euo pipefail
 packages=(
   build-essential cmake ninja-build ccache pkg-config
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev
-  libpcre2-dev libminizip-dev libhwy-dev
+  libpcre2-dev libminizip-dev zlib1g-dev libhwy-dev liburing-dev
   libopenmpi-dev openmpi-bin
-  libgtest-dev libgmock-dev libbenchmark-dev libopenblas-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libopenblas-dev libseccomp-dev
 )
 
 missing=()

@@ -136,6 +136,7 @@ std::unique_ptr<executor::Stage> make_stage(const Job& job, const GenerateOption
                                thread_count(options.run, transport.node())};
   if (stage.offload_directory.empty()) stage.offload_directory = temporary_directory();
   const auto& slice = job.slices[static_cast<std::size_t>(transport.rank().value)];
+  stage.verify_offload = options.run.verify_offload;
   stage.device_link = std::move(link);
   if (trace)
     stage.on_timeline = [&trace](const auto& program, auto times, auto round_begin) {
@@ -200,7 +201,8 @@ void run_job(Job& job, const GenerateOptions& options, comm::Transport& transpor
   try {
     if (desk) desk->begin();
     if (stage) statistics = run(*stage, rounds, desk);
-    ranks = metrics::gather_use(transport, statistics.use);
+    ranks = metrics::gather_use(
+        transport, {transport.node().host, statistics.use, statistics.disk_read, statistics.disk_written});
     if (trace)
       trace->write(label_of(job, transport), [&](std::string_view text) { desk->write_trace(text); });
   } catch (...) {  // not in a step, whose failures the stage handles, but in writing results, say

@@ -101,6 +101,9 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
   app.add_option("--offload-dir", o.offload_directory, "Folder for the disk tier (default: $TMPDIR, or /tmp)")
       ->type_name("DIR")
       ->group(kPolicyGroup);
+  app.add_flag("--verify-offload", o.verify_offload,
+               "Check what is read from the disk tier against checksums")
+      ->group(kPolicyGroup);
 }
 
 void add_run_options(CLI::App& app, RunOptions& o) {

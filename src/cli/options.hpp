@@ -24,6 +24,7 @@ struct RunOptions {
   std::vector<double> percent{100, 0, 100, 0, 100, 0};
   std::vector<std::int64_t> stage_layers;  // empty: balanced
   std::string offload_directory;
+  bool verify_offload = false;
   std::string device = "auto";  // cuda where there is a GPU, cpu elsewhere
   std::vector<int> gpu_map;     // GPU of each local rank; empty: local rank modulo GPUs
   std::string comm_device = "auto";

@@ -73,6 +73,8 @@ RunStatistics run_rounds(Stage& stage, const std::vector<memory::Round>& rounds,
     sum.prefill_s += round.prefill_s;
     sum.total_s += round.total_s;
     sum.use += round.use;
+    sum.disk_read += round.disk_read;
+    sum.disk_written += round.disk_written;
     if (sink != nullptr && after_round) after_round(i);
   }
   return sum;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "optpipe/memory/arena.hpp"
+#include "optpipe/memory/disk_file.hpp"
 
 namespace optpipe::memory {
 namespace {
@@ -47,12 +48,15 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t heads, Bytes head_row_
       const auto index = static_cast<std::size_t>(tier);
       const auto count = static_cast<std::int32_t>(dealt[index]);
       if (count == 0) continue;
+      const Bytes row_bytes = static_cast<Bytes>(count) * head_row_bytes,
+                  keys = static_cast<Bytes>(positions) * row_bytes;
       const KvSegment segment{tier,
                               static_cast<std::int32_t>(s),
                               first_head,
                               count,
                               positions,
-                              static_cast<Bytes>(count) * head_row_bytes,
+                              row_bytes,
+                              tier == Tier::disk ? disk_aligned(keys) : keys,
                               block.bytes[index]};
       block.bytes[index] += aligned(segment.bytes());
       block.segments.push_back(segment);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "optpipe/memory/arena.hpp"
+#include "optpipe/memory/disk_file.hpp"
 
 namespace optpipe::memory {
 namespace {
@@ -57,6 +58,7 @@ GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dty
     begin += static_cast<double>(spec.rows) * row_bytes;
     layout.tensors.push_back(std::move(placement));
   }
+  layout.on(Tier::disk) = disk_aligned(layout.on(Tier::disk));
   return layout;
 }
 

@@ -54,6 +54,25 @@ nlohmann::json to_json(const PhaseUse& use) {
           {"binds", binding_resource(use)}};
 }
 
+// What travels between ranks.
+struct Numbers {
+  Utilization use;
+  Bytes disk_read = 0, disk_written = 0;
+};
+
+nlohmann::json disk_use(const RankUse& rank) {
+  const auto rate = [&](Bytes bytes, Queue queue) -> nlohmann::json {
+    const auto q = static_cast<std::size_t>(queue);
+    const double seconds = rank.use.prefill.busy_s[q] + rank.use.decode.busy_s[q];
+    if (bytes == 0 || seconds <= 0) return nullptr;
+    return static_cast<double>(bytes) / seconds;
+  };
+  return {{"read_bytes", rank.disk_read},
+          {"written_bytes", rank.disk_written},
+          {"read_bytes_s", rate(rank.disk_read, Queue::disk_read)},
+          {"written_bytes_s", rate(rank.disk_written, Queue::disk_write)}};
+}
+
 std::string to_line(std::size_t rank, const char* phase, const PhaseUse& use) {
   std::string line = fmt::format("{:>4} {:<8} {:>9.3f}", rank, phase, use.span_s);
   for (const double busy : use.busy_s) line += fmt::format(" {:>10.3f}", busy);
@@ -64,18 +83,20 @@ std::string to_line(std::size_t rank, const char* phase, const PhaseUse& use) {
 
 }  // namespace
 
-std::vector<RankUse> gather_use(comm::Transport& transport, const Utilization& own) {
-  static_assert(std::is_trivially_copyable_v<Utilization>);
-  const std::string host = transport.node().host;
-  std::vector<std::byte> data(sizeof own + host.size());
-  std::memcpy(data.data(), &own, sizeof own);
-  std::memcpy(data.data() + sizeof own, host.data(), host.size());
+std::vector<RankUse> gather_use(comm::Transport& transport, const RankUse& own) {
+  static_assert(std::is_trivially_copyable_v<Numbers>);
+  const Numbers numbers{own.use, own.disk_read, own.disk_written};
+  std::vector<std::byte> data(sizeof numbers + own.host.size());
+  std::memcpy(data.data(), &numbers, sizeof numbers);
+  std::memcpy(data.data() + sizeof numbers, own.host.data(), own.host.size());
   std::vector<RankUse> ranks;
   for (const auto& each : transport.gather(std::move(data), Rank(0))) {
-    OPTPIPE_CHECK(each.size() >= sizeof own, "a rank's use of {} bytes", each.size());
-    RankUse& rank = ranks.emplace_back();
-    std::memcpy(&rank.use, each.data(), sizeof own);
-    rank.host.assign(reinterpret_cast<const char*>(each.data()) + sizeof own, each.size() - sizeof own);
+    OPTPIPE_CHECK(each.size() >= sizeof numbers, "a rank's use of {} bytes", each.size());
+    Numbers theirs;
+    std::memcpy(&theirs, each.data(), sizeof theirs);
+    ranks.push_back(
+        {std::string(reinterpret_cast<const char*>(each.data()) + sizeof theirs, each.size() - sizeof theirs),
+         theirs.use, theirs.disk_read, theirs.disk_written});
   }
   return ranks;
 }
@@ -104,7 +125,8 @@ nlohmann::json to_json(std::span<const RankUse> ranks) {
     json.push_back(
         {{"rank", i},
          {"host", ranks[i].host},
-         {"phases", {{"prefill", to_json(ranks[i].use.prefill)}, {"decode", to_json(ranks[i].use.decode)}}}});
+         {"phases", {{"prefill", to_json(ranks[i].use.prefill)}, {"decode", to_json(ranks[i].use.decode)}}},
+         {"disk", disk_use(ranks[i])}});
   return json;
 }
 

@@ -31,6 +31,27 @@ TEST(Disk, TheTemporaryFolderIsTheDefault) {
                  {"/dev/null/offload", "--offload-dir"});
 }
 
+TEST(Disk, ChecksumsChangeNothingThatIsWhole) {
+  const Words prompt{"--prompt", bundled_golden()["prompts"][0], "--verify-offload", "--json", "/dev/null"};
+  const auto finished = run_optpipe(generate(prompt) + percent("0 0 0 0 0 0"));
+  EXPECT_EQ(finished.status, 0) << finished.err;
+  EXPECT_EQ(finished.out, bundled_golden()["text"][0].get<std::string>() + "\n");
+}
+
+TEST(Disk, TheReportSaysWhatWasReadAndWritten) {
+  const Folder folder;
+  const auto finished = run_optpipe(
+      generate({"--prompt", "x", "--ignore-eos", "--max-new-tokens", "3", "--json", folder / "r.json"}) +
+      percent("0 0 0 0 0 0"));
+  EXPECT_EQ(finished.status, 0) << finished.err;
+  const auto disk = nlohmann::json::parse(read_file(folder / "r.json"))["ranks"][0]["disk"];
+  // Three token steps read all weights but for the embedding's rows: 8 layers, the head with its norm.
+  constexpr double kLayer = 12 * 192 * 192 + 13 * 192;
+  EXPECT_GT(disk["read_bytes"].get<double>(), 3 * 8 * kLayer * 2);
+  EXPECT_GT(disk["written_bytes"].get<double>(), 0);
+  EXPECT_GT(disk["read_bytes_s"].get<double>(), 0);
+}
+
 TEST(Disk, TooSmall) {
   const Folder folder;
   if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=256k") != 0)

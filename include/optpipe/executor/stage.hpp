@@ -35,7 +35,8 @@ struct StageOptions {
   memory::Policy policy;
   kernels::SamplingOptions sampling;
   std::filesystem::path offload_directory;
-  int threads = 1;  // for computation; transfers have their own
+  int threads = 1;              // for computation; transfers have their own
+  bool verify_offload = false;  // checksums of what is on disk
   LogitsObserver on_logits{};
   TimelineObserver on_timeline{};
   std::shared_ptr<comm::DeviceLink>
@@ -55,6 +56,7 @@ struct RunStatistics {
   double prefill_s = 0;  // until the first stage has every sequence's first token
   double total_s = 0;
   schedule::Utilization use;
+  Bytes disk_read = 0, disk_written = 0;  // of the disk tier, while steps ran
 };
 
 // Bytes of each class of data on each tier (device, host, disk), as planned and then taken.

@@ -21,10 +21,11 @@ struct KvSegment {
   std::int32_t heads = 0;
   std::int64_t positions = 0;  // capacity
   Bytes row_bytes = 0;         // heads · head_dim · element
+  Bytes array_bytes = 0;  // from the first key to the first value: positions · row_bytes, whole pages on disk
   Bytes offset = 0;
 
-  Bytes value_offset() const { return offset + static_cast<Bytes>(positions) * row_bytes; }
-  Bytes bytes() const { return 2 * static_cast<Bytes>(positions) * row_bytes; }
+  Bytes value_offset() const { return offset + array_bytes; }
+  Bytes bytes() const { return 2 * array_bytes; }
 };
 
 // One layer's keys and values of one GPU batch.

@@ -18,7 +18,7 @@ BaseStage::BaseStage(const StageInputs& inputs, StagePlan plan, const TierMemory
       plan_(std::move(plan)),
       options_(inputs.options),
       transport_(inputs.transport),
-      disk_(inputs.options.offload_directory, plan_.disk_bytes),
+      disk_(inputs.options.offload_directory, plan_.disk_bytes, {.checksums = inputs.options.verify_offload}),
       weights_(plan_.weights, inputs.checkpoint, disk_, memory, copier),
       kv_(plan_.kv, disk_, memory),
       hidden_(plan_.hidden, disk_, memory),
@@ -36,11 +36,14 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
     OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
   awaited_first_tokens_ = round.sequences();
   statistics_ = {};
+  const Bytes read_before = disk_.bytes_read(), written_before = disk_.bytes_written();
   recorder_.begin();
   begin_round(program);
   run_program(program, *this, options_.policy.overlap, on_failure_);
   end_round(program);
   statistics_.total_s = recorder_.now();
+  statistics_.disk_read = disk_.bytes_read() - read_before;
+  statistics_.disk_written = disk_.bytes_written() - written_before;
   const auto times = recorder_.take();
   statistics_.use = schedule::utilization(program, times);
   if (options_.on_timeline) options_.on_timeline(program, times, recorder_.round_begin());

@@ -26,6 +26,7 @@ std::array<Bytes, 3> HiddenPlan::home_bytes() const {
   std::array<Bytes, 3> bytes{};
   for (std::size_t tier = 0; tier < 3; ++tier)
     bytes[tier] = percent[tier] > 0 ? aligned(bytes_of(values[tier] + 1)) : 0;
+  bytes[2] = memory::disk_aligned(bytes[2]);
   return bytes;
 }
 
@@ -42,14 +43,14 @@ HiddenStore::HiddenStore(const HiddenPlan& plan, memory::DiskFile& disk, const T
             memory.host) {
   const auto home = plan.home_bytes();
   for (int i = 0; i < plan.work_buffers; ++i) work_.push_back(device_.take(plan.bytes_of(plan.elements)));
+  for (int i = 0; i < plan.stages; ++i) {  // first: whole pages each, from the page on which the arena begins
+    stages_.push_back(host_.take(home[2]));
+    write_stages_.push_back(host_.take(home[2]));
+  }
   for (std::int64_t k = 0; k < plan.gpu_batches; ++k) {
     device_home_.push_back(device_.take(home[0]));
     host_home_.push_back(host_.take(home[1]));
     disk_home_.push_back(disk.take(home[2]));
-  }
-  for (int i = 0; i < plan.stages; ++i) {
-    stages_.push_back(host_.take(home[2]));
-    write_stages_.push_back(host_.take(home[2]));
   }
 }
 

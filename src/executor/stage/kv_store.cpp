@@ -13,12 +13,13 @@ KvStore::KvStore(const KvPlan& plan, memory::DiskFile& disk, const TierMemory& m
       host_("the KV cache on the host",
             plan.bytes[1] + static_cast<Bytes>(plan.stages + plan.write_stages) * aligned(plan.stage_bytes),
             memory.host) {
+  // Stages first: whole pages each, from the page on which the arena begins.
+  for (int i = 0; i < plan.stages; ++i) stages_.push_back(host_.take(plan.stage_bytes));
+  for (int i = 0; i < plan.write_stages; ++i) write_stages_.push_back(host_.take(plan.stage_bytes));
   device_home_ = device_.take(plan.bytes[0]);
   host_home_ = host_.take(plan.bytes[1]);
   disk_home_ = disk.take(plan.bytes[2]);
   for (int i = 0; i < plan.slots; ++i) slots_.push_back(device_.take(plan.slot_bytes));
-  for (int i = 0; i < plan.stages; ++i) stages_.push_back(host_.take(plan.stage_bytes));
-  for (int i = 0; i < plan.write_stages; ++i) write_stages_.push_back(host_.take(plan.stage_bytes));
 }
 
 void KvStore::begin(memory::KvLayout layout) { layout_ = std::move(layout); }
@@ -59,12 +60,14 @@ std::byte* KvStore::on_device(const Place& place, const KvSegment& segment) cons
 
 void KvStore::read(const Place& place, const BatchRows& rows, std::int32_t stage) {
   const auto to = stages_[static_cast<std::size_t>(stage)];
+  std::vector<memory::DiskRange> ranges;
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     if (segment.tier != Tier::disk) return;
     for_both(segment, 0, span.position, [&](Bytes offset, Bytes bytes) {
-      disk_.read(disk_home_ + place.block->base_on(Tier::disk) + offset, to.subspan(offset, bytes));
+      ranges.push_back({disk_home_ + place.block->base_on(Tier::disk) + offset, to.subspan(offset, bytes)});
     });
   });
+  disk_.read(ranges);
 }
 
 void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage, Copier& copier) {
@@ -91,12 +94,14 @@ void KvStore::store(const Place& place, const BatchRows& rows, std::int32_t stag
 
 void KvStore::write(const Place& place, const BatchRows& rows, std::int32_t stage) {
   const auto from = write_stages_[static_cast<std::size_t>(stage)];
+  std::vector<memory::ConstDiskRange> ranges;
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     if (segment.tier != Tier::disk) return;
     for_both(segment, span.position, span.count, [&](Bytes offset, Bytes bytes) {
-      disk_.write(disk_home_ + place.block->base_on(Tier::disk) + offset, from.subspan(offset, bytes));
+      ranges.push_back({disk_home_ + place.block->base_on(Tier::disk) + offset, from.subspan(offset, bytes)});
     });
   });
+  disk_.write(ranges);
 }
 
 std::vector<KvStore::Segment> KvStore::segments(const Place& place, const BatchRows& rows) const {

@@ -105,7 +105,7 @@ StagePlan plan_stage(const model::ModelConfig& config, const model::StageSlice& 
       batches * home[0] + slots(plan.hidden.work_buffers, plan.hidden.bytes_of(plan.hidden.elements)),
       batches * home[1] + slots(2 * plan.hidden.stages, home[2]), batches * home[2]};
   use.workspace = {needs.attention_bytes + needs.scratch_bytes, 0, 0};
-  plan.disk_bytes = aligned(use.weights[2]) + aligned(use.kv[2]) + aligned(use.hidden[2]);
+  plan.disk_bytes = use.weights[2] + use.kv[2] + use.hidden[2];  // whole pages each
   return plan;
 }
 

@@ -70,6 +70,8 @@ WeightStore::WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, m
               plan_.bytes[0] + static_cast<Bytes>(plan_.slots) * aligned(plan_.slot_bytes), memory.device),
       host_("weights on the host",
             plan_.bytes[1] + static_cast<Bytes>(plan_.stages) * aligned(plan_.stage_bytes), memory.host) {
+  // Stages first: whole pages each, from the page on which the arena begins.
+  for (int i = 0; i < plan_.stages; ++i) stages_.push_back(host_.take(plan_.stage_bytes));
   tables_.layout = plan_.tables;
   projection_.layout = plan_.projection;
   place(tables_, device_, host_);
@@ -79,7 +81,6 @@ WeightStore::WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, m
     place(groups_.back(), device_, host_);
   }
   for (int i = 0; i < plan_.slots; ++i) slots_.push_back(device_.take(plan_.slot_bytes));
-  for (int i = 0; i < plan_.stages; ++i) stages_.push_back(host_.take(plan_.stage_bytes));
   token_table_ =
       tables_.layout.find(Role::token_embedding) != nullptr || groups_.empty() ? &tables_ : &groups_.back();
   fill(tables_, checkpoint, copier);
@@ -112,7 +113,7 @@ void check_shape(const model::TensorSpec& spec, const model::TensorInfo& info,
 // the whole.
 void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint, Copier& copier) {
   constexpr Bytes kChunk = 8 * kMiB;
-  std::vector<std::byte> raw, converted;
+  std::vector<std::byte> raw;
   for (const auto& tensor : group.layout.tensors) {
     const auto& spec = tensor.spec;
     const auto info = checkpoint.find(spec.name);
@@ -123,6 +124,11 @@ void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint, 
     check_shape(spec, *info, checkpoint);
     const Bytes row_bytes = static_cast<Bytes>(spec.columns) * size_of(plan_.dtype);
     const auto chunk_rows = std::max<std::int64_t>(1, static_cast<std::int64_t>(kChunk / row_bytes));
+    memory::HostPages pages;
+    memory::Arena arena(
+        "a part of a weight on its way",
+        static_cast<Bytes>(std::min(chunk_rows, spec.rows)) * row_bytes + memory::kDiskAlignment, pages);
+    const auto chunk_pages = arena.take(arena.capacity());
     for (const auto& piece : tensor.pieces) {
       for (std::int64_t row = 0; row < piece.rows; row += chunk_rows) {
         const auto rows = std::min(chunk_rows, piece.rows - row);
@@ -130,9 +136,11 @@ void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint, 
         const Bytes size = static_cast<Bytes>(rows) * row_bytes,
                     offset = piece.offset + static_cast<Bytes>(row) * row_bytes;
         const bool in_place = piece.tier == Tier::host || (piece.tier == Tier::device && device_is_host_);
-        converted.resize(in_place ? 0 : size);
-        std::byte* to =
-            in_place ? group.base[static_cast<std::size_t>(piece.tier)] + offset : converted.data();
+        // On the way to disk, as far from a page's begin as in the file.
+        const Bytes shift =
+            piece.tier == Tier::disk ? (group.disk_base + offset) % memory::kDiskAlignment : 0;
+        std::byte* const chunk = chunk_pages.data() + shift;
+        std::byte* to = in_place ? group.base[static_cast<std::size_t>(piece.tier)] + offset : chunk;
         const auto first = (piece.first_row + row) * spec.columns;
         if (info->dtype == plan_.dtype) {
           checkpoint.read(spec.name, first, count, {to, size});
@@ -143,9 +151,9 @@ void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint, 
         }
         if (in_place) continue;
         if (piece.tier == Tier::disk) {
-          disk_.write(group.disk_base + offset, converted);
+          disk_.write(group.disk_base + offset, std::span<const std::byte>(chunk, size));
         } else {
-          copier.copy(group.base[0] + offset, converted.data(), size);
+          copier.copy(group.base[0] + offset, chunk, size);
           copier.finish();
         }
       }
@@ -215,7 +223,7 @@ void WeightStore::gather(Role table, std::int64_t row, std::span<float> out) con
                                out.data(), tensor->spec.columns);
     thread_local std::vector<std::byte> buffer;
     buffer.resize(row_bytes);
-    disk_.read(group.disk_base + offset, buffer);
+    disk_.read_cached(group.disk_base + offset, buffer);
     return kernels::to_float(buffer.data(), plan_.dtype, out.data(), tensor->spec.columns);
   }
 }

@@ -41,7 +41,11 @@ TEST(TransferUnderCompute, IsTheShareOfAllTransfers) {
 }
 
 TEST(UseReport, HoldsEveryRankAndPhase) {
-  RankUse first{"alpha", {phase(10, {{Queue::compute, {9, 9}}, {Queue::load, {4, 3}}}), {}}};
+  RankUse first{
+      "alpha",
+      {phase(10, {{Queue::compute, {9, 9}}, {Queue::load, {4, 3}}, {Queue::disk_read, {3, 3}}}), {}},
+      60,
+      0};
   RankUse second{"beta", {phase(8, {{Queue::compute, {2, 2}}}), phase(5, {{Queue::load, {5, 0}}})}};
   const std::vector<RankUse> ranks{first, second};
   const auto json = to_json(ranks);
@@ -50,15 +54,18 @@ TEST(UseReport, HoldsEveryRankAndPhase) {
   EXPECT_EQ(json[0]["phases"]["prefill"]["span_s"], 10);
   EXPECT_EQ(json[0]["phases"]["prefill"]["busy_s"]["load"], 4);
   EXPECT_EQ(json[0]["phases"]["prefill"]["under_compute_s"]["load"], 3);
-  EXPECT_EQ(json[0]["phases"]["prefill"]["transfer_under_compute"], 0.75);
+  EXPECT_EQ(json[0]["phases"]["prefill"]["transfer_under_compute"], 6.0 / 7);
   EXPECT_EQ(json[0]["phases"]["prefill"]["binds"], "computation");
   EXPECT_TRUE(json[0]["phases"]["decode"].is_null());
+  EXPECT_EQ(json[0]["disk"]["read_bytes"], 60);
+  EXPECT_EQ(json[0]["disk"]["read_bytes_s"], 20);
+  EXPECT_TRUE(json[0]["disk"]["written_bytes_s"].is_null());
   EXPECT_EQ(json[1]["rank"], 1);
   EXPECT_TRUE(json[1]["phases"]["prefill"]["transfer_under_compute"].is_null());
   EXPECT_EQ(json[1]["phases"]["decode"]["binds"], "host to device copies");
   const auto table = to_table(ranks);
   ASSERT_EQ(table.size(), 4u) << "a heading, and no line for the phase that did not happen";
-  EXPECT_THAT(table[1], HasSubstr("75 %  computation"));
+  EXPECT_THAT(table[1], HasSubstr("86 %  computation"));
   EXPECT_THAT(table[3], HasSubstr("0 %  host to device copies"));
 }
 
