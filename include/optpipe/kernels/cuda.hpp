@@ -60,6 +60,12 @@ class Context {
   std::unique_ptr<Parts> parts_;
 };
 
+// A few kilobytes between device memory and registered host memory, in either direction: by the processors
+// where they reach that memory, so that they need not wait until a copy engine is done with large copies of
+// other streams. Addresses are multiples of 16 bytes, and memory up to the next one behind `bytes` is copied
+// too.
+void copy_small(Context& context, void* to, const void* from, Bytes bytes);
+
 // A matrix [rows, columns] of contiguous rows in up to three pieces, in row order. A piece of 0 rows is none.
 struct Piece {
   const Half* data = nullptr;

@@ -69,7 +69,7 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
               memory.device),
       pinned_("staging of small arrays",
               UploadRing::bytes(slot_bytes(rows, sequences)) + gather_bytes(config), memory.host),
-      uploads_(stream, slot_bytes(rows, sequences), device_, pinned_) {
+      uploads_(context_, slot_bytes(rows, sequences), device_, pinned_) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<Half*>(device_.take(halves(count, columns)).data());
   };
@@ -380,10 +380,8 @@ void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows
     }
     gpu::sample(context_, logits_, count, vocabulary, vocabulary, options.sampling, draws_there + begin,
                 chosen_ + begin);
-    check(cudaMemcpyAsync(tokens + begin, chosen_ + begin,
-                          static_cast<std::size_t>(count) * sizeof(std::int32_t), cudaMemcpyDeviceToHost,
-                          stream_),
-          "cudaMemcpyAsync");
+    gpu::copy_small(context_, tokens + begin, chosen_ + begin,
+                    static_cast<Bytes>(count) * sizeof(std::int32_t));
     check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
     for (std::int64_t i = 0; i < count; ++i) {
       std::int32_t& token = tokens[begin + static_cast<std::size_t>(i)];
@@ -393,9 +391,7 @@ void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows
     }
   }
   if (!options.sampling.sample)
-    check(cudaMemcpyAsync(tokens, chosen_, rows.spans.size() * sizeof(std::int32_t), cudaMemcpyDeviceToHost,
-                          stream_),
-          "cudaMemcpyAsync");
+    gpu::copy_small(context_, tokens, chosen_, rows.spans.size() * sizeof(std::int32_t));
 }
 
 void CudaOps::observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first,

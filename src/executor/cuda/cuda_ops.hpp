@@ -45,6 +45,7 @@ class CudaOps {
   // In decode, q, k and v stand side by side in the buffer of q [rows, 3h], where one product leaves them.
   static bool are_together(const BatchRows& rows) { return !rows.prompt && rows.rows <= kChunkRows; }
 
+  kernels::cuda::Context& context() { return context_; }
   void next_step() { uploads_.next_step(); }  // before each step that calls one of the functions below
 
   void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);

@@ -74,7 +74,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
                 pinned),
         most_tokens_(token_bytes(sequences)),
         graphs_(graph_bytes(inputs.options.policy, inputs.transport.size(), inputs.slice, sequences),
-                {gpu, pinned}, lane(Queue::compute).stream.get()),
+                {gpu, pinned}, ops_.context()),
         link_(inputs.options.device_link) {
     if (!link_) link_ = std::make_shared<HiddenLink>(transport_, !slice_.head, !slice_.embedding, pinned);
     lane(Queue::load).copier.finish();

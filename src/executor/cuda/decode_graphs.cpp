@@ -35,8 +35,8 @@ Bytes DecodeGraphs::task_bytes(std::int64_t micro_batches, std::int64_t gpu_batc
          list_bytes(static_cast<std::size_t>(sequences));
 }
 
-DecodeGraphs::DecodeGraphs(Bytes task_bytes, const TierMemory& memory, cudaStream_t stream)
-    : stream_(stream),
+DecodeGraphs::DecodeGraphs(Bytes task_bytes, const TierMemory& memory, gpu::Context& context)
+    : context_(context),
       device_("task lists of graphs", task_bytes, memory.device),
       pinned_("task lists of graphs", task_bytes, memory.host) {}
 
@@ -75,7 +75,7 @@ bool DecodeGraphs::launch(const std::vector<RunStep>& run, const EnqueueStep& en
   }
   graph.used = bytes;
   if (!graph.executable) capture(graph, run, batches, enqueue);
-  check(cudaGraphLaunch(graph.executable.get(), stream_), "cudaGraphLaunch");
+  check(cudaGraphLaunch(graph.executable.get(), context_.stream()), "cudaGraphLaunch");
   return true;
 }
 
@@ -90,12 +90,11 @@ bool DecodeGraphs::give_room(Graph& graph, Bytes bytes) {
 
 void DecodeGraphs::capture(Graph& graph, const std::vector<RunStep>& run,
                            const std::vector<gpu::KvBatch>& batches, const EnqueueStep& enqueue) {
-  check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  check(cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
   cudaGraph_t raw = nullptr;
   try {
-    check(cudaMemcpyAsync(graph.device.data(), graph.pinned.data(), graph.used, cudaMemcpyHostToDevice,
-                          stream_),
-          "cudaMemcpyAsync");
+    gpu::copy_small(context_, graph.device.data(), graph.pinned.data(), graph.used);
     for (std::size_t i = 0; i < run.size(); ++i) {
       const std::int64_t rows = run[i].rows.rows;
       enqueue(run[i], [&batches, i, rows](std::int64_t begin, std::int64_t count) {
@@ -104,11 +103,12 @@ void DecodeGraphs::capture(Graph& graph, const std::vector<RunStep>& run,
       });
     }
   } catch (...) {
-    cudaStreamEndCapture(stream_, &raw);  // the error that is under way says more than this one's status
+    cudaStreamEndCapture(context_.stream(),
+                         &raw);  // the error that is under way says more than this one's status
     const Captured unfinished(raw);
     throw;
   }
-  check(cudaStreamEndCapture(stream_, &raw), "cudaStreamEndCapture");
+  check(cudaStreamEndCapture(context_.stream(), &raw), "cudaStreamEndCapture");
   const Captured captured(raw);
   cudaGraphExec_t executable = nullptr;
   check(cudaGraphInstantiate(&executable, captured.get(), 0), "cudaGraphInstantiate");

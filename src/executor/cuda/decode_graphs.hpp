@@ -37,7 +37,7 @@ class DecodeGraphs {
   static Bytes task_bytes(std::int64_t micro_batches, std::int64_t gpu_batches, std::int64_t layers,
                           std::int64_t sequences);
 
-  DecodeGraphs(Bytes task_bytes, const TierMemory& memory, cudaStream_t stream);
+  DecodeGraphs(Bytes task_bytes, const TierMemory& memory, kernels::cuda::Context& context);
 
   // Launches the run as a graph. False, and nothing enqueued, where the run is not like the one before it in
   // its place: then it is worth no graph yet (and the kernels that it needs may not be loaded, which must
@@ -66,7 +66,7 @@ class DecodeGraphs {
   void capture(Graph& graph, const std::vector<RunStep>& run,
                const std::vector<kernels::cuda::KvBatch>& batches, const EnqueueStep& enqueue);
 
-  cudaStream_t stream_;
+  kernels::cuda::Context& context_;
   memory::Arena device_, pinned_;
   std::map<Key, Graph> graphs_;
 };

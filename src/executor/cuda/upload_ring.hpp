@@ -6,6 +6,7 @@
 
 #include "executor/cuda/queue_events.hpp"
 #include "optpipe/base/check.hpp"
+#include "optpipe/kernels/cuda.hpp"
 #include "optpipe/memory/arena.hpp"
 
 namespace optpipe::executor::cuda {
@@ -18,8 +19,8 @@ class UploadRing {
     return kSlots * memory::aligned(slot_bytes);
   }  // of each of both memories
 
-  UploadRing(cudaStream_t stream, Bytes slot_bytes, memory::Arena& device, memory::Arena& pinned)
-      : stream_(stream),
+  UploadRing(kernels::cuda::Context& context, Bytes slot_bytes, memory::Arena& device, memory::Arena& pinned)
+      : context_(context),
         slot_(memory::aligned(slot_bytes)),
         device_(device.take(kSlots * slot_)),
         pinned_(pinned.take(kSlots * slot_)) {}
@@ -29,7 +30,7 @@ class UploadRing {
     used_ = 0;
   }
 
-  // The array on the device, in order with the stream.
+  // The array on the device, in order with the context's stream.
   template <class T>
   const T* upload(std::span<const T> array) {
     const Bytes bytes = array.size_bytes();
@@ -38,8 +39,7 @@ class UploadRing {
     OPTPIPE_CHECK(used_ <= slot_, "{} bytes to upload in a step, room for {}", used_, slot_);
     if (bytes > 0) {
       std::memcpy(pinned_.data() + at, array.data(), bytes);
-      check(cudaMemcpyAsync(device_.data() + at, pinned_.data() + at, bytes, cudaMemcpyHostToDevice, stream_),
-            "cudaMemcpyAsync");
+      kernels::cuda::copy_small(context_, device_.data() + at, pinned_.data() + at, bytes);
     }
     return reinterpret_cast<const T*>(device_.data() + at);
   }
@@ -47,7 +47,7 @@ class UploadRing {
  private:
   static constexpr Bytes kSlots = static_cast<Bytes>(QueueEvents::kAhead) + 2;
 
-  cudaStream_t stream_;
+  kernels::cuda::Context& context_;
   Bytes slot_;
   std::span<std::byte> device_, pinned_;
   Bytes turn_ = 0, used_ = 0;

@@ -18,7 +18,8 @@ Device current_device() {
   return {.capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor) +
                         attribute(cudaDevAttrComputeCapabilityMinor),
           .processors = attribute(cudaDevAttrMultiProcessorCount),
-          .shared_bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)};
+          .shared_bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin),
+          .reads_pinned = attribute(cudaDevAttrCanUseHostPointerForRegisteredMem) != 0};
 }
 
 Bytes checked_workspace(Bytes bytes) {

@@ -13,6 +13,7 @@ struct Device {
   int capability = 0;    // 75, 80, 90, ...
   int processors = 0;    // streaming multiprocessors
   int shared_bytes = 0;  // most shared memory of a block
+  bool reads_pinned = false;  // kernels reach registered host memory at the host's addresses
 };
 
 // Device memory; freed in the destructor.

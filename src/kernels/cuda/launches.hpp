@@ -16,6 +16,9 @@ enum class Activation : std::uint8_t { none, relu, gelu };
 void launch_epilogue(Half* out, std::int64_t m, std::int64_t n, std::int64_t stride, const Half* bias,
                      Activation activation, Stream stream);
 
+// Multiples of 16 bytes, at addresses that are.
+void launch_copy_words(void* to, const void* from, Bytes bytes, Stream stream);
+
 void launch_embed(const Lookup& tokens, const Lookup& positions, std::int64_t rows, std::int64_t h,
                   bool accumulate, Half* out, Stream stream);
 void launch_layer_norm(const Half* x, std::int64_t m, std::int64_t h, const Half* weight, const Half* bias,

@@ -1,5 +1,6 @@
-// Operations on whole rows: checks, and which kernel.
+// Operations on whole rows and small arrays: checks, and which kernel.
 #include "kernels/cuda/launches.hpp"
+#include "kernels/cuda/status.hpp"
 #include "optpipe/base/check.hpp"
 
 namespace optpipe::kernels::cuda {
@@ -11,6 +12,18 @@ void embed(Context& context, const Lookup& tokens, const Lookup& positions, std:
     OPTPIPE_CHECK(!lookup->ids || lookup->table.columns == h, "a table of {} columns for rows of {}",
                   lookup->table.columns, h);
   if (rows > 0) launch_embed(tokens, positions, rows, h, accumulate, out, context.stream());
+}
+
+void copy_small(Context& context, void* to, const void* from, Bytes bytes) {
+  constexpr Bytes kWord = 16;
+  const auto address = reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from);
+  OPTPIPE_CHECK(address % kWord == 0, "a small copy between addresses that are not multiples of {}", kWord);
+  if (bytes == 0) return;
+  const Bytes whole = round_up(bytes, kWord);
+  if (context.parts().device.reads_pinned)
+    launch_copy_words(to, from, whole, context.stream());
+  else
+    check(cudaMemcpyAsync(to, from, whole, cudaMemcpyDefault, context.stream()), "cudaMemcpyAsync");
 }
 
 void gather_rows(Context& context, const Half* x, const std::int32_t* ids, std::int64_t count, std::int64_t h,

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <numeric>
 
 #include "unit/kernels_cuda/device.hpp"
 
@@ -43,6 +44,27 @@ TEST_F(Rows, EmbedAddsRowsOfTablesInPieces) {
         }
       }
     }
+  }
+}
+
+TEST_F(Rows, SmallCopiesReachPinnedMemoryInBothDirections) {
+  for (const std::size_t count : {1, 4, 33, 5000, 70001}) {  // words of 4 bytes
+    std::vector<std::int32_t> numbers(count);
+    std::iota(numbers.begin(), numbers.end(), 17);
+    const std::size_t bytes = count * sizeof(std::int32_t), room = (bytes + 15) / 16 * 16;
+    void* pinned = nullptr;
+    testing::require(cudaMallocHost(&pinned, room));
+    const auto there = Array<std::int32_t>::filled(static_cast<std::int64_t>(room / 4), -1);
+    std::memcpy(pinned, numbers.data(), bytes);
+    copy_small(context(), there.get(), pinned, bytes);
+    auto values = there.values();
+    values.resize(count);
+    EXPECT_EQ(values, numbers);
+    std::memset(pinned, 0xee, room);
+    copy_small(context(), pinned, there.get(), bytes);
+    testing::require(cudaDeviceSynchronize());
+    EXPECT_EQ(std::memcmp(pinned, numbers.data(), bytes), 0);
+    testing::require(cudaFreeHost(pinned));
   }
 }
 
