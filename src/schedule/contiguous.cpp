@@ -146,12 +146,15 @@ class ContiguousBuilder {
     }
     for (std::int64_t b = 0; b < p_.gpu_batches; ++b) {
       const GpuBatchId k(b);
-      for (const WeightLoad& load : spread)
-        emit_weight_parts(load, static_cast<int>(b), static_cast<int>(b) + 1);
+      // Behind what this batch loads for itself, which is needed sooner than the weights of a later layer.
+      const auto emit_spread_loads = [&] {
+        for (const WeightLoad& load : spread)
+          emit_weight_parts(load, static_cast<int>(b), static_cast<int>(b) + 1);
+      };
       if (visit.head)
-        emit_head(visit, v, k);
+        emit_head(visit, v, k, emit_spread_loads);
       else
-        emit_layer(visit, v, k);
+        emit_layer(visit, v, k, emit_spread_loads);
     }
   }
 
@@ -177,12 +180,14 @@ class ContiguousBuilder {
     return reads;
   }
 
-  void emit_layer(const Visit& visit, std::size_t v, GpuBatchId k) {
+  template <class EmitLoads>
+  void emit_layer(const Visit& visit, std::size_t v, GpuBatchId k, EmitLoads emit_more_loads) {
     if (visit.first)
       emit_input(visit, k);
     else if (!keeps_hidden())
       emit_load_hidden(visit, k);
     if (p_.kv.any) emit_load_kv(visit, k);
+    emit_more_loads();
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
 
     Uses project{with_weights(v, {rows, hidden_work(k)}), {attention(), kv_block(visit, k, Tier::device)}};
@@ -290,8 +295,10 @@ class ContiguousBuilder {
     emit(StepKind::write_kv, visit, visit.layer, k, {{rows, to_disk}, {kv_block(visit, k, Tier::disk)}});
   }
 
-  void emit_head(const Visit& visit, std::size_t v, GpuBatchId k) {
+  template <class EmitLoads>
+  void emit_head(const Visit& visit, std::size_t v, GpuBatchId k, EmitLoads emit_more_loads) {
     if (!keeps_hidden()) emit_load_hidden(visit, k);
+    emit_more_loads();
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
     const BufferId chosen = tokens(visit.micro_batch, k);
     emit(StepKind::sample, visit, visit.layer, k, {with_weights(v, {rows, hidden_work(k)}), {chosen}});

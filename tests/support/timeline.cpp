@@ -9,7 +9,16 @@ namespace optpipe::test {
 using schedule::kQueues;
 using schedule::StepTime;
 
-void expect_in_order(const Timeline& timeline, double tolerance) {
+namespace {
+
+bool is_on_device(const schedule::Step& step) {
+  using schedule::Queue;
+  return step.queue == Queue::compute || step.queue == Queue::load || step.queue == Queue::store;
+}
+
+}  // namespace
+
+void expect_in_order(const Timeline& timeline, double tolerance, bool devices_only) {
   const auto& program = timeline.program;
   std::vector<std::optional<StepTime>> times(program.steps.size());
   std::array<double, kQueues> newest{};
@@ -25,6 +34,8 @@ void expect_in_order(const Timeline& timeline, double tolerance) {
   for (const StepTime& time : timeline.times) {
     for (const StepId before : program.step(time.step).after) {
       if (!before.valid() || !times[static_cast<std::size_t>(before.value)]) continue;
+      if (devices_only && !(is_on_device(program.step(time.step)) && is_on_device(program.step(before))))
+        continue;
       EXPECT_GE(time.begin_s, times[static_cast<std::size_t>(before.value)]->end_s - tolerance)
           << "step " << time.step.value << " after step " << before.value;
     }

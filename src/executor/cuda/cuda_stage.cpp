@@ -8,6 +8,7 @@
 
 #include "executor/cuda/cuda_ops.hpp"
 #include "executor/cuda/decode_graphs.hpp"
+#include "executor/cuda/device_clock.hpp"
 #include "executor/cuda/hidden_link.hpp"
 #include "executor/cuda/queue_events.hpp"
 #include "executor/stage/base_stage.hpp"
@@ -75,7 +76,8 @@ class CudaStage final : private GpuMemory, public BaseStage {
         most_tokens_(token_bytes(sequences)),
         graphs_(graph_bytes(inputs.options.policy, inputs.transport.size(), inputs.slice, sequences),
                 {gpu, pinned}, ops_.context()),
-        link_(inputs.options.device_link) {
+        link_(inputs.options.device_link),
+        clock_(lane(Queue::compute).stream.get()) {
     if (!link_) link_ = std::make_shared<HiddenLink>(transport_, !slice_.head, !slice_.embedding, pinned);
     lane(Queue::load).copier.finish();
     ops_.warm_up(plan_.weights.layers_move ? 0 : -1, plan_.rows, sequences,
@@ -99,7 +101,8 @@ class CudaStage final : private GpuMemory, public BaseStage {
   void begin_round(const Program& program) override {
     use_device(device);
     first_step_ = program.steps.data();
-    for (auto& each : lanes) each->events.start_round([&] { return recorder_.now(); });
+    clock_.start([&] { return recorder_.now(); });
+    for (auto& each : lanes) each->events.start_round(clock_.zero());
     runs_ = find_compute_runs(program);
     next_run_ = 0;
     covered_ = StepId{};
@@ -111,11 +114,15 @@ class CudaStage final : private GpuMemory, public BaseStage {
   }
 
   void end_round(const Program& program) override {
+    std::array<std::vector<schedule::StepTime>, kQueues> times;
+    for (std::size_t q = 0; q < kQueues; ++q) times[q] = lanes[q]->events.finish_round();
+    clock_.finish([&] { return recorder_.now(); });
     for (std::size_t q = 0; q < kQueues; ++q) {
       const auto queue = static_cast<Queue>(q);
-      for (const auto& time : lane(queue).events.finish_round([&] { return recorder_.now(); }))
+      for (const auto& time : times[q])
         if (is_timed_by_events(queue) && program.step(time.step).kind != StepKind::accept)
-          recorder_.add(queue, time);
+          recorder_.add(queue,
+                        {time.step, clock_.to_host(time.begin_s), clock_.to_host(time.end_s), time.last});
     }
   }
 
@@ -265,6 +272,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
   std::vector<StepId> sampled_;  // [micro-batch, GPU batch]: newest sample step; compute thread only
   DecodeGraphs graphs_;
   std::shared_ptr<comm::DeviceLink> link_;
+  DeviceClock clock_;
   const Step* first_step_ = nullptr;
 
   // Of the round; compute thread only.

@@ -4,8 +4,7 @@
 
 namespace optpipe::executor::cuda {
 
-QueueEvents::QueueEvents(cudaStream_t stream)
-    : stream_(stream), slots_(kSlots), zero_(make_timed_event()), finish_(make_timed_event()) {
+QueueEvents::QueueEvents(cudaStream_t stream) : stream_(stream), slots_(kSlots) {
   for (Slot& each : slots_) {
     each.begin = make_timed_event();
     each.end = make_timed_event();
@@ -56,20 +55,12 @@ void QueueEvents::wait(StepId step) {
   if (event != nullptr) check(cudaEventSynchronize(event), "cudaEventSynchronize");
 }
 
-// The two clocks meet when the stream is idle: the event passes as soon as it is recorded.
-double QueueEvents::mark(const std::function<double()>& now, cudaEvent_t event) {
-  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
-  check(cudaEventRecord(event, stream_), "cudaEventRecord");
-  check(cudaEventSynchronize(event), "cudaEventSynchronize");
-  return now();
-}
-
-void QueueEvents::start_round(const std::function<double()>& now) {
+void QueueEvents::start_round(cudaEvent_t zero) {
   const std::lock_guard lock(mutex_);
   recorded_ = read_ = 0;
   for (Slot& each : slots_) each.first = each.last = StepId{};
   times_.clear();
-  zero_s_ = mark(now, zero_.get());
+  zero_ = zero;
 }
 
 // Each end is timed against the end before it: a float of milliseconds is exact over a step, not over a
@@ -77,25 +68,17 @@ void QueueEvents::start_round(const std::function<double()>& now) {
 void QueueEvents::read_times(std::int64_t until) {
   for (; read_ < until; ++read_) {
     const Slot& own = slot(read_);
-    const cudaEvent_t before = read_ == 0 ? zero_.get() : slot(read_ - 1).end.get();
+    const cudaEvent_t before = read_ == 0 ? zero_ : slot(read_ - 1).end.get();
     const double end = (times_.empty() ? 0 : times_.back().end_s) + seconds_between(before, own.end.get());
     times_.push_back({own.first, end - seconds_between(own.begin.get(), own.end.get()), end, own.last});
   }
 }
 
-std::vector<schedule::StepTime> QueueEvents::finish_round(const std::function<double()>& now) {
-  const double finish_s = mark(now, finish_.get());
+std::vector<schedule::StepTime> QueueEvents::finish_round() {
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   read_times(recorded_);
-  const cudaEvent_t newest = recorded_ == 0 ? zero_.get() : slot(recorded_ - 1).end.get();
-  const double by_device =
-      (times_.empty() ? 0 : times_.back().end_s) + seconds_between(newest, finish_.get());
-  // The device's clock runs a little faster or slower than the host's.
-  const double rate = by_device > 0 ? (finish_s - zero_s_) / by_device : 1;
-  for (auto& time : times_) {
-    time.begin_s = zero_s_ + rate * time.begin_s;
-    time.end_s = zero_s_ + rate * time.end_s;
+  for (auto& time : times_)
     if (time.last == time.step) time.last = StepId{};
-  }
   return std::exchange(times_, {});
 }
 

@@ -1,7 +1,6 @@
 // Events that order the steps of one queue against those of others, and time them.
 #pragma once
 
-#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -32,10 +31,10 @@ class QueueEvents {
   void make_wait(cudaStream_t stream, StepId step);
   void wait(StepId step);
 
-  // Nothing is under way at either. start_round() takes the current time on the clock of the round;
-  // finish_round() returns the times of all steps since.
-  void start_round(const std::function<double()>& now);
-  std::vector<schedule::StepTime> finish_round(const std::function<double()>& now);
+  // Nothing is under way at either. Times count from `zero`, an event of the same device that has passed; by
+  // the device's clock.
+  void start_round(cudaEvent_t zero);
+  std::vector<schedule::StepTime> finish_round();
 
  private:
   static constexpr std::size_t kSlots = 2 * static_cast<std::size_t>(kAhead);
@@ -47,16 +46,14 @@ class QueueEvents {
   Slot& slot(std::int64_t number) { return slots_[static_cast<std::size_t>(number) % kSlots]; }
   Slot* find(StepId step);
   void read_times(std::int64_t until);
-  double mark(const std::function<double()>& now, cudaEvent_t event);
 
   cudaStream_t stream_;
   std::mutex mutex_;
   std::vector<Slot> slots_;
   std::int64_t recorded_ = 0;
 
-  Event zero_, finish_;
-  double zero_s_ = 0;
-  std::int64_t read_ = 0;  // steps whose times are in times_, relative to zero_ and by the device's clock
+  cudaEvent_t zero_ = nullptr;
+  std::int64_t read_ = 0;  // steps whose times are in times_
   std::vector<schedule::StepTime> times_;
 };
 
