@@ -1,6 +1,7 @@
 // Hidden states from GPU to GPU.
 #include <gmock/gmock.h>
 
+#include <latch>
 #include <thread>
 
 #include "optpipe/base/error.hpp"
@@ -36,21 +37,20 @@ TEST_F(Nccl, ChangesNoToken) {
 
 TEST_F(Nccl, ASilentPeerEndsTheWait) {
   comm::InProcessWorld world(2);
-  std::vector<std::jthread> threads;
-  std::atomic<bool> ended = false;
-  for (int rank = 0; rank < 2; ++rank)
-    threads.emplace_back([&, rank] {
-      const auto transport = world.endpoint(Rank(rank));
-      const auto link =
-          executor::connect_devices(*transport, rank, executor::CommDevice::gpu, comm::Seconds(2));
-      if (rank == 0) {
-        while (!ended) std::this_thread::sleep_for(std::chrono::milliseconds(10));  // sends nothing
-        return;
-      }
+  std::latch both(2);
+  const auto run = [&](int rank) {
+    const auto transport = world.endpoint(Rank(rank));
+    std::shared_ptr<comm::DeviceLink> link;
+    EXPECT_NO_THROW(
+        link = executor::connect_devices(*transport, rank, executor::CommDevice::gpu, comm::Seconds(10)));
+    if (link && rank == 1) {
       std::byte nothing{};  // never written: no message comes
       EXPECT_THROW(link->recv(&nothing, 1, nullptr), PeerError);
-      ended = true;
-    });
+    }
+    both.arrive_and_wait();  // rank 0 lives on, and sends nothing
+  };
+  std::jthread silent(run, 0);
+  run(1);
 }
 
 }  // namespace
