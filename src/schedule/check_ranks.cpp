@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "optpipe/schedule/links.hpp"
 #include "optpipe/schedule/text.hpp"
 #include "schedule/faults.hpp"
 
@@ -17,9 +18,6 @@ struct Message {
   bool operator==(const Message&) const = default;
 };
 
-bool is_send(StepKind kind) { return kind == StepKind::send_hidden || kind == StepKind::send_tokens; }
-bool is_recv(StepKind kind) { return kind == StepKind::recv_hidden || kind == StepKind::recv_tokens; }
-
 std::vector<StepId> steps_of(const Program& program, StepKind kind) {
   std::vector<StepId> ids;
   for (std::size_t i = 0; i < program.steps.size(); ++i)
@@ -29,20 +27,6 @@ std::vector<StepId> steps_of(const Program& program, StepKind kind) {
 
 Message message(const Step& step) {
   return {step.token_step.value, step.micro_batch.value, step.gpu_batch.value};
-}
-
-// A link carries one kind of message from one rank to another, in order.
-struct Link {
-  std::size_t from, to;
-  StepKind send, recv;
-};
-
-std::vector<Link> links(std::size_t ranks) {
-  std::vector<Link> all;
-  for (std::size_t rank = 0; rank + 1 < ranks; ++rank)
-    all.push_back({rank, rank + 1, StepKind::send_hidden, StepKind::recv_hidden});
-  if (ranks > 1) all.push_back({ranks - 1, 0, StepKind::send_tokens, StepKind::recv_tokens});
-  return all;
 }
 
 }  // namespace
