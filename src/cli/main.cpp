@@ -24,6 +24,11 @@ void hold_standard_streams() {
       open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+void run_command(const Options& options) {
+  const auto connect = [](const RunOptions& run) { return comm::connect(comm::Seconds(run.comm_timeout_s)); };
+  if (options.generate) generate(*options.generate, *connect(options.generate->run));
+}
+
 ExitStatus run(int argc, char** argv) {
   set_up_log(is_leader(), Verbosity::normal);
   const Parsed parsed = parse_command_line(argc, argv);
@@ -32,9 +37,7 @@ ExitStatus run(int argc, char** argv) {
     return ExitStatus::done;
   }
   set_up_log(is_leader(), parsed.options.verbosity);
-  const auto& options = *parsed.options.generate;
-  const auto transport = comm::connect(comm::Seconds(options.run.comm_timeout_s));
-  generate(options, *transport);
+  run_command(parsed.options);
   return ExitStatus::done;
 }
 

@@ -1,7 +1,6 @@
-// All options of the program, defined once; everything behind them takes plain structs.
+// What the command line says, as plain structs. The options themselves are defined in cli/options/.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -1,0 +1,87 @@
+#include "cli/job.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "cli/end_all_ranks.hpp"
+#include "cli/model_source.hpp"
+#include "cli/rank_setup.hpp"
+#include "optpipe/base/environment.hpp"
+#include "optpipe/executor/device_links.hpp"
+#include "optpipe/executor/pipeline.hpp"
+
+namespace optpipe::cli {
+namespace {
+
+const model::StageSlice& slice_of(const Job& job, const comm::Transport& transport) {
+  return job.slices[static_cast<std::size_t>(transport.rank().value)];
+}
+
+std::unique_ptr<executor::Stage> make_stage(const Job& job, const executor::StageOptions& options,
+                                            const std::vector<memory::Round>& rounds,
+                                            comm::Transport& transport) {
+  const auto& slice = slice_of(job, transport);
+  if (job.gpu)
+    return executor::make_cuda_stage(*job.gpu, job.config, slice, *job.weights, rounds, options, transport,
+                                     end_all_ranks(transport));
+  return executor::make_cpu_stage(job.config, slice, *job.weights, rounds, options, transport,
+                                  end_all_ranks(transport));
+}
+
+}  // namespace
+
+Job prepare_job(const ModelOptions& model, const RunOptions& run, const comm::Transport& transport) {
+  Job job;
+  job.gpu = choose_gpu(run, transport.node());
+  job.threads = thread_count(run, transport.node());
+  job.config = read_config(model);
+  job.weights = open_weights(model, job.config);
+  job.slices = cut_model(run, job.config, transport.size());
+  return job;
+}
+
+ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageRequest& request,
+                        const std::vector<memory::Round>& rounds, comm::Transport& transport) {
+  ReadyStage ready;
+  executor::StageOptions options{request.policy, request.sampling, run.offload_directory, job.threads};
+  if (options.offload_directory.empty()) options.offload_directory = temporary_directory();
+  options.verify_offload = run.verify_offload;
+  options.on_timeline = request.on_timeline;
+  if (!rounds.empty())
+    options.device_link =
+        executor::connect_devices(transport, job.gpu, comm_device(run), comm::Seconds(run.comm_timeout_s));
+  ready.uses_nccl = options.device_link != nullptr;
+  executor::agree(transport, [&] {
+    if (!rounds.empty()) ready.stage = make_stage(job, options, rounds, transport);
+  });
+  return ready;
+}
+
+std::string describe(const Job& job, const ReadyStage& ready, const comm::Transport& transport) {
+  return fmt::format("{}: {} layers over {} rank(s){}, {} thread(s) each", job.weights->describe(),
+                     job.config.layers, transport.size(), ready.uses_nccl ? " linked by NCCL" : "",
+                     job.threads);
+}
+
+std::string trace_label(const Job& job, const comm::Transport& transport) {
+  const auto& slice = slice_of(job, transport);
+  return fmt::format("rank {} on {}, {}, layers {}-{}", transport.rank().value, transport.node().host,
+                     job.gpu ? fmt::format("GPU {}", *job.gpu) : "CPU", slice.first.value,
+                     slice.end().value - 1);
+}
+
+executor::TimelineObserver record_into(std::optional<metrics::Trace>& trace) {
+  if (!trace) return {};
+  return [&trace](const auto& program, auto times, auto round_begin) {
+    trace->add_round(program, times, std::chrono::duration<double>(round_begin.time_since_epoch()).count());
+  };
+}
+
+std::vector<metrics::RankUse> gather_use(const executor::RunStatistics& statistics,
+                                         comm::Transport& transport) {
+  return metrics::gather_use(
+      transport, {transport.node().host, statistics.use, statistics.disk_read, statistics.disk_written});
+}
+
+}  // namespace optpipe::cli

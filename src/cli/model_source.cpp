@@ -1,0 +1,30 @@
+#include "cli/model_source.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "optpipe/base/error.hpp"
+
+namespace optpipe::cli {
+
+namespace fs = std::filesystem;
+
+model::ModelConfig read_config(const ModelOptions& options) {
+  std::error_code ignored;
+  if (fs::is_directory(options.model, ignored)) return model::load_config(options.model);
+  if (model::is_dummy_path(options.path)) return model::config_of_size(options.model);
+  throw InputError(fmt::format(
+      "--model {}: there is no such folder; give a checkpoint folder (config.json and weights), or add "
+      "--path DUMMY to run a known size with random weights",
+      options.model));
+}
+
+std::unique_ptr<model::Checkpoint> open_weights(const ModelOptions& options,
+                                                const model::ModelConfig& config) {
+  if (model::is_dummy_path(options.path))
+    return model::open_dummy_checkpoint(config, options.dummy_seed, config.dtype);
+  return model::open_checkpoint(options.path.empty() ? options.model : options.path);
+}
+
+}  // namespace optpipe::cli

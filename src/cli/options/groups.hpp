@@ -1,0 +1,27 @@
+// The options of the program, a group a concern: each is defined once, and commands take the groups they
+// need.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "cli/options.hpp"
+
+namespace optpipe::cli {
+
+inline constexpr const char* kSamplingGroup = "Choice of tokens";
+
+void add_model_options(CLI::App& app, ModelOptions& o);
+void add_policy_options(CLI::App& app, RunOptions& o);
+void add_run_options(CLI::App& app, RunOptions& o);
+void add_sampling_options(CLI::App& app, kernels::SamplingOptions& o);
+
+// Of a command: all its options, and what must hold among them. check() throws UsageError.
+void add_generate_options(CLI::App& app, GenerateOptions& o);
+void check(GenerateOptions& o);
+
+// For CLI11: what is wrong with a whole number of 64 bits, or nothing. Its own conversion would take -1 and
+// overflow silently.
+std::string check_seed(const std::string& text);
+
+}  // namespace optpipe::cli

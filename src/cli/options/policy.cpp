@@ -1,0 +1,51 @@
+#include "cli/options/groups.hpp"
+
+namespace optpipe::cli {
+namespace {
+
+constexpr const char* kGroup = "Policy: what lives where, and how prompts are grouped";
+
+}  // namespace
+
+void add_policy_options(CLI::App& app, RunOptions& o) {
+  app.add_option("--percent", o.percent,
+                 "Six numbers: percent of weights on GPU, on CPU, of KV cache on GPU, on CPU, of activations "
+                 "on GPU, on CPU; the rest of each is on disk. On the CPU backend, GPU means working memory")
+      ->expected(6)
+      ->type_name("N N N N N N")
+      ->default_str("100 0 100 0 100 0")
+      ->group(kGroup);
+  app.add_option("--gpu-batch-size", o.policy.gpu_batch_size,
+                 "Prompts computed at once (0: chosen from the number of prompts)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 20))
+      ->capture_default_str()
+      ->group(kGroup);
+  app.add_option("--num-gpu-batches", o.policy.gpu_batches,
+                 "GPU batches in a micro-batch; a loaded weight serves all of them")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
+      ->capture_default_str()
+      ->group(kGroup);
+  app.add_option("--num-inner-iterations", o.policy.micro_batches,
+                 "Micro-batches in flight (0: one per rank)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 16))
+      ->capture_default_str()
+      ->group(kGroup);
+  app.add_option("--overlap", o.policy.overlap, "Whether transfers run beside computation")
+      ->expected(0, 1)
+      ->type_name("BOOL")
+      ->default_str("true")
+      ->group(kGroup);
+  app.add_option("--stage-layers", o.stage_layers,
+                 "Layers of each rank, such as 4,4,3 (default: balanced by cost)")
+      ->delimiter(',')
+      ->type_name("N,N,...")
+      ->group(kGroup);
+  app.add_option("--offload-dir", o.offload_directory, "Folder for the disk tier (default: $TMPDIR, or /tmp)")
+      ->type_name("DIR")
+      ->group(kGroup);
+  app.add_flag("--verify-offload", o.verify_offload,
+               "Check what is read from the disk tier against checksums")
+      ->group(kGroup);
+}
+
+}  // namespace optpipe::cli
