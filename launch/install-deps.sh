@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   build-essential cmake ninja-build ccache pkg-config
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev
-  libpcre2-dev libminizip-dev zlib1g-dev libhwy-dev liburing-dev
+  libpcre2-dev libminizip-dev zlib1g-dev libhwy-dev liburing-dev libhwloc-dev
   libopenmpi-dev openmpi-bin
   libgtest-dev libgmock-dev libbenchmark-dev libopenblas-dev libseccomp-dev
 )
