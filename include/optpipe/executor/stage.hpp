@@ -18,6 +18,7 @@
 #include "optpipe/memory/round.hpp"
 #include "optpipe/model/checkpoint/checkpoint.hpp"
 #include "optpipe/model/slice.hpp"
+#include "optpipe/planner/stage_plan.hpp"
 #include "optpipe/schedule/program.hpp"
 #include "optpipe/schedule/timeline.hpp"
 
@@ -59,23 +60,23 @@ struct RunStatistics {
   Bytes disk_read = 0, disk_written = 0;  // of the disk tier, while steps ran
 };
 
-// Bytes of each class of data on each tier (device, host, disk), as planned and then taken.
-struct MemoryUse {
-  std::array<Bytes, 3> weights{}, kv{}, hidden{}, workspace{};
-};
-
 class Stage {
  public:
   virtual ~Stage() = default;
 
   // Runs one round from prefill to its last token step. `sink` is needed on the first stage only.
   virtual RunStatistics run(const memory::Round& round, TokenSink* sink) = 0;
-  virtual MemoryUse memory_use() const = 0;
+  virtual planner::MemoryUse memory_use() const = 0;  // as planned and then taken
 };
 
 // Called once, from the thread where it happened, when a step fails; other threads may still be waiting for
 // peers, so it should make those waits end (Transport::abort).
 using FailureHandler = std::function<void(std::exception_ptr)>;
+
+// The format of the slice's weights, from the first layer's matrices. Throws InputError where the checkpoint
+// lacks them.
+DType weight_dtype(const model::ModelConfig& config, const model::StageSlice& slice,
+                   const model::Checkpoint& checkpoint);
 
 // Takes all memory that any of `rounds` will need, and reads the slice's weights into it.
 std::unique_ptr<Stage> make_cpu_stage(const model::ModelConfig& config, const model::StageSlice& slice,

@@ -31,10 +31,10 @@ struct CpuMemory {
 
 class CpuStage final : private CpuMemory, public BaseStage {
  public:
-  CpuStage(const StageInputs& inputs, StagePlan plan)
+  CpuStage(const StageInputs& inputs, planner::StagePlan plan)
       : CpuMemory(inputs.options.threads),
         BaseStage(inputs, std::move(plan), {pages, pages}, copier),
-        ops_(config_, slice_, weights_, plan_.rows, pages, inputs.options.threads) {}
+        ops_(config_, slice_, weights_, plan_, pages, inputs.options.threads) {}
 
  private:
   void do_step(const Program& program, const Step& step) override {
@@ -104,10 +104,10 @@ std::unique_ptr<Stage> make_cpu_stage(const model::ModelConfig& config, const mo
                                       const std::vector<memory::Round>& rounds, const StageOptions& options,
                                       comm::Transport& transport, FailureHandler on_failure) {
   const DType weights = weight_dtype(config, slice, checkpoint);
-  const auto needs = LayerOps::needs(config, slice, weights, largest_batch(rounds));
   return std::make_unique<CpuStage>(
       StageInputs{config, slice, checkpoint, options, transport, std::move(on_failure)},
-      plan_stage(config, slice, weights, rounds, options.policy, needs));
+      planner::plan_stage(
+          {config, slice, weights, rounds, options.policy, transport.size(), planner::Backend::cpu}));
 }
 
 }  // namespace optpipe::executor

@@ -8,9 +8,8 @@ namespace {
 using kernels::Epilogue;
 using memory::aligned;
 using model::Role;
-
-constexpr std::int64_t kChunkRows = 512;
-constexpr std::int64_t kHeadChunkRows = 32;  // logits are wide: V values a row
+using planner::cpu::kChunkRows;
+using planner::cpu::kHeadChunkRows;
 
 Bytes floats(std::int64_t rows, std::int64_t columns) {
   return aligned(static_cast<Bytes>(rows * columns) * sizeof(float));
@@ -18,34 +17,17 @@ Bytes floats(std::int64_t rows, std::int64_t columns) {
 
 }  // namespace
 
-BackendNeeds LayerOps::needs(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
-                             std::int64_t rows) {
-  const auto chunk = std::min(rows, kChunkRows);
-  BackendNeeds needs{.hidden = DType::f32, .kv = kv_dtype_for(weights)};
-  needs.attention_bytes = 2 * floats(rows, config.hidden);
-  needs.scratch_bytes = 3 * floats(chunk, config.hidden) + floats(chunk, config.ffn);
-  if (slice.embedding || slice.head) needs.scratch_bytes += floats(chunk, config.embedding);
-  if (slice.head) needs.scratch_bytes += floats(kHeadChunkRows, config.vocabulary);
-  return needs;
-}
-
 LayerOps::LayerOps(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const WeightStore& weights, std::int64_t rows, memory::MemoryResource& resource,
-                   int threads)
+                   const WeightStore& weights, const planner::StagePlan& plan,
+                   memory::MemoryResource& resource, int threads)
     : config_(config),
       weights_(weights),
       threads_(threads),
-      arena_(
-          "workspaces",
-          [&] {
-            const auto bytes = needs(config, slice, DType::f32, rows);
-            return bytes.attention_bytes + bytes.scratch_bytes;
-          }(),
-          resource) {
+      arena_("workspaces", plan.needs.attention_bytes + plan.needs.scratch_bytes, resource) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<float*>(arena_.take(floats(count, columns)).data());
   };
-  const auto chunk = std::min(rows, kChunkRows);
+  const auto rows = plan.bounds.rows, chunk = std::min(rows, kChunkRows);
   q_ = take(rows, config.hidden);
   attended_ = take(rows, config.hidden);
   normed_ = take(chunk, config.hidden);

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "executor/stage/kv_store.hpp"
-#include "executor/stage/stage_plan.hpp"
 #include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/sampling.hpp"
@@ -21,12 +20,8 @@ namespace optpipe::executor {
 
 class LayerOps {
  public:
-  // `rows`: of the largest batch.
-  static BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
-                            std::int64_t rows);
-
   LayerOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
-           std::int64_t rows, memory::MemoryResource& resource, int threads);
+           const planner::StagePlan& plan, memory::MemoryResource& resource, int threads);
 
   // x[row] = token embedding (through project_in) + position embedding.
   void embed(const BatchRows& rows, std::span<const std::int32_t> ids, float* x);

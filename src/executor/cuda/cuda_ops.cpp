@@ -9,72 +9,33 @@ namespace gpu = kernels::cuda;
 using kernels::Epilogue;
 using memory::aligned;
 using model::Role;
+using planner::cuda::kGatherRows;
+using planner::cuda::kHeadChunkRows;
 
-constexpr std::int64_t kHeadChunkRows = 64;
-constexpr std::int64_t kGatherRows = 256;
-constexpr std::int64_t kMostSegments = 4;  // of one sequence: a head range on each tier
+static_assert(sizeof(gpu::KvTask) == planner::cuda::kKvTaskBytes &&
+              sizeof(gpu::Draw) == planner::cuda::kDrawBytes &&
+              gpu::Context::kWorkspaceBytes == planner::cuda::kLibraryBytes);
 
 Bytes halves(std::int64_t rows, std::int64_t columns) {
   return aligned(static_cast<Bytes>(rows * columns) * sizeof(Half));
 }
 
-// Ids and positions of all rows, or tasks of all segments for append and attention, or ids and draws of the
-// head.
-Bytes slot_bytes(std::int64_t rows, std::int64_t sequences) {
-  const Bytes ids = 2 * aligned(static_cast<Bytes>(rows) * sizeof(std::int32_t));
-  const Bytes tasks = aligned(static_cast<Bytes>(sequences * kMostSegments) * sizeof(gpu::KvTask)) *
-                      static_cast<Bytes>((rows + kChunkRows - 1) / kChunkRows + 1);
-  const Bytes head = aligned(static_cast<Bytes>(sequences) * sizeof(std::int32_t)) +
-                     aligned(static_cast<Bytes>(sequences) * sizeof(gpu::Draw));
-  return std::max({ids, tasks, head}) + 1024;
-}
-
-// Room for q of every batch, and for q, k and v of a decode step.
-std::int64_t q_rows(std::int64_t rows, std::int64_t sequences) { return std::max(rows, 3 * sequences); }
-
-Bytes gather_bytes(const model::ModelConfig& config) {
-  return 2 * halves(kGatherRows, config.hidden + config.embedding);
-}
-
-Bytes scratch_bytes(const model::ModelConfig& config, const model::StageSlice& slice, std::int64_t rows,
-                    std::int64_t sequences) {
-  const auto chunk = std::min(rows, kChunkRows);
-  Bytes bytes = 3 * halves(chunk, config.hidden) + halves(chunk, config.ffn) +
-                UploadRing::bytes(slot_bytes(rows, sequences));
-  if (slice.embedding || slice.head) bytes += halves(std::max(chunk, kGatherRows), config.embedding);
-  if (slice.head) bytes += aligned(static_cast<Bytes>(kHeadChunkRows * config.vocabulary) * sizeof(float));
-  return bytes + aligned(static_cast<Bytes>(sequences) * sizeof(std::int32_t));
-}
-
 }  // namespace
 
-BackendNeeds CudaOps::needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                            std::int64_t rows, std::int64_t sequences) {
-  BackendNeeds needs{.hidden = DType::f16, .kv = DType::f16};
-  needs.attention_bytes = halves(q_rows(rows, sequences), config.hidden) + halves(rows, config.hidden);
-  needs.scratch_bytes = scratch_bytes(config, slice, rows, sequences) + gpu::Context::kWorkspaceBytes;
-  needs.tables_whole = true;
-  return needs;
-}
-
 CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
-                 std::int64_t rows, std::int64_t sequences, const TierMemory& memory, cudaStream_t stream)
+                 const planner::StagePlan& plan, const TierMemory& memory, cudaStream_t stream)
     : config_(config),
       weights_(weights),
       stream_(stream),
       context_(stream),
-      device_("workspaces",
-              halves(q_rows(rows, sequences), config.hidden) + halves(rows, config.hidden) +
-                  scratch_bytes(config, slice, rows, sequences),
-              memory.device),
-      pinned_("staging of small arrays",
-              UploadRing::bytes(slot_bytes(rows, sequences)) + gather_bytes(config), memory.host),
-      uploads_(context_, slot_bytes(rows, sequences), device_, pinned_) {
+      device_("workspaces", plan.needs.attention_bytes + plan.needs.scratch_bytes, memory.device),
+      pinned_("staging of small arrays", plan.needs.small_bytes, memory.host),
+      uploads_(context_, planner::cuda::upload_slot_bytes(plan.bounds), device_, pinned_) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<Half*>(device_.take(halves(count, columns)).data());
   };
-  const auto chunk = std::min(rows, kChunkRows);
-  q_ = take(q_rows(rows, sequences), config.hidden);
+  const auto rows = plan.bounds.rows, chunk = std::min(rows, kChunkRows);
+  q_ = take(planner::cuda::q_rows(plan.bounds), config.hidden);
   attended_ = take(rows, config.hidden);
   normed_ = take(chunk, config.hidden);
   keys_ = take(chunk, config.hidden);
@@ -85,9 +46,9 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
     logits_ = reinterpret_cast<float*>(
         device_.take(aligned(static_cast<Bytes>(kHeadChunkRows * config.vocabulary) * sizeof(float))).data());
   chosen_ = reinterpret_cast<std::int32_t*>(
-      device_.take(static_cast<Bytes>(sequences) * sizeof(std::int32_t)).data());
+      device_.take(static_cast<Bytes>(plan.bounds.sequences) * sizeof(std::int32_t)).data());
   for (std::size_t i = 0; i < 2; ++i) {
-    gather_[i] = pinned_.take(gather_bytes(config) / 2);
+    gather_[i] = pinned_.take(planner::cuda::gather_bytes(config));
     gather_done_[i] = make_event();
   }
 }

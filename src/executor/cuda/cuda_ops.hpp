@@ -10,7 +10,6 @@
 
 #include "executor/cuda/upload_ring.hpp"
 #include "executor/stage/kv_store.hpp"
-#include "executor/stage/stage_plan.hpp"
 #include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/cuda.hpp"
@@ -19,7 +18,7 @@ namespace optpipe::executor::cuda {
 
 using Half = kernels::cuda::Half;
 
-inline constexpr std::int64_t kChunkRows = 4096;  // of a batch that are computed at once
+using planner::cuda::kChunkRows;
 
 // Gives the tasks for rows [first, first + count) of a batch, numbered from `first`, where they are on the
 // device or will be in the order of the stream.
@@ -35,12 +34,8 @@ kernels::cuda::KvBatch batch_of(const std::vector<kernels::cuda::KvTask>& tasks,
 
 class CudaOps {
  public:
-  static BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                            std::int64_t rows, std::int64_t sequences);
-
-  // `rows`, `sequences`: of the largest GPU batch.
   CudaOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
-          std::int64_t rows, std::int64_t sequences, const TierMemory& memory, cudaStream_t stream);
+          const planner::StagePlan& plan, const TierMemory& memory, cudaStream_t stream);
 
   // In decode, q, k and v stand side by side in the buffer of q [rows, 3h], where one product leaves them.
   static bool are_together(const BatchRows& rows) { return !rows.prompt && rows.rows <= kChunkRows; }

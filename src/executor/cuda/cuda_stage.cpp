@@ -66,37 +66,24 @@ struct GpuMemory {
 
 class CudaStage final : private GpuMemory, public BaseStage {
  public:
-  CudaStage(const StageInputs& inputs, StagePlan plan, int index, std::int64_t sequences)
+  CudaStage(const StageInputs& inputs, planner::StagePlan plan, int index)
       : GpuMemory(index, inputs.options.threads),
         BaseStage(inputs, std::move(plan), {gpu, pinned}, lane(Queue::load).copier),
-        ops_(config_, slice_, weights_, plan_.rows, sequences, {gpu, pinned},
-             lane(Queue::compute).stream.get()),
-        tokens_("token ids", static_cast<Bytes>(most_batches(inputs.options.policy)) * token_bytes(sequences),
-                pinned),
-        most_tokens_(token_bytes(sequences)),
-        graphs_(graph_bytes(inputs.options.policy, inputs.transport.size(), inputs.slice, sequences),
-                {gpu, pinned}, ops_.context()),
+        ops_(config_, slice_, weights_, plan_, {gpu, pinned}, lane(Queue::compute).stream.get()),
+        tokens_("token ids", plan_.needs.token_bytes, pinned),
+        graphs_(plan_.needs.graph_bytes, {gpu, pinned}, ops_.context()),
         link_(inputs.options.device_link),
         clock_(lane(Queue::compute).stream.get()) {
-    if (!link_) link_ = std::make_shared<HiddenLink>(transport_, !slice_.head, !slice_.embedding, pinned);
+    if (!link_)
+      link_ = std::make_shared<HiddenLink>(transport_, !slice_.head, !slice_.embedding,
+                                           plan_.needs.link_bytes, pinned);
     lane(Queue::load).copier.finish();
-    ops_.warm_up(plan_.weights.layers_move ? 0 : -1, plan_.rows, sequences,
+    ops_.warm_up(plan_.weights.layers_move ? 0 : -1, plan_.bounds.rows, plan_.bounds.sequences,
                  static_cast<std::size_t>(slice_.layers));
   }
 
-  static Bytes graph_bytes(const memory::Policy& policy, int ranks, const model::StageSlice& slice,
-                           std::int64_t sequences) {
-    return DecodeGraphs::task_bytes(policy.micro_batches_for(ranks), policy.gpu_batches, slice.layers,
-                                    sequences);
-  }
-
  private:
-  static Bytes token_bytes(std::int64_t sequences) {
-    return memory::aligned(static_cast<Bytes>(sequences) * sizeof(std::int32_t));
-  }
-  std::int64_t most_batches(const memory::Policy& policy) const {
-    return policy.micro_batches_for(transport_.size()) * policy.gpu_batches;
-  }
+  std::int64_t most_batches() const { return plan_.bounds.micro_batches * plan_.bounds.gpu_batches; }
 
   void begin_round(const Program& program) override {
     use_device(device);
@@ -108,8 +95,8 @@ class CudaStage final : private GpuMemory, public BaseStage {
     covered_ = StepId{};
     tokens_.reset();
     token_buffers_.clear();
-    for (std::int64_t i = 0; i < most_batches(options_.policy); ++i)
-      token_buffers_.push_back(tokens_.take(most_tokens_));
+    for (std::int64_t i = 0; i < most_batches(); ++i)
+      token_buffers_.push_back(tokens_.take(planner::cuda::token_buffer_bytes(plan_.bounds)));
     sampled_.assign(token_buffers_.size(), StepId{});
   }
 
@@ -267,7 +254,6 @@ class CudaStage final : private GpuMemory, public BaseStage {
 
   CudaOps ops_;
   memory::Arena tokens_;
-  Bytes most_tokens_;
   std::vector<std::span<std::byte>> token_buffers_;  // [micro-batch, GPU batch], pinned
   std::vector<StepId> sampled_;  // [micro-batch, GPU batch]: newest sample step; compute thread only
   DecodeGraphs graphs_;
@@ -280,14 +266,6 @@ class CudaStage final : private GpuMemory, public BaseStage {
   std::size_t next_run_ = 0;
   StepId covered_;  // steps up to this one have been enqueued as part of a graph
 };
-
-std::int64_t most_sequences(const std::vector<memory::Round>& rounds) {
-  std::size_t most = 1;
-  for (const auto& round : rounds)
-    for (const auto& micro_batch : round.micro_batches)
-      for (const auto& batch : micro_batch) most = std::max(most, batch.size());
-  return static_cast<std::int64_t>(most);
-}
 
 }  // namespace
 }  // namespace cuda
@@ -315,12 +293,11 @@ std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& con
   if (config.head_dim() > 256)
     throw UsageError(
         fmt::format("head dimension {} is beyond the GPU's 256: use --device cpu", config.head_dim()));
-  const std::int64_t sequences = cuda::most_sequences(rounds);
-  auto needs = cuda::CudaOps::needs(config, slice, largest_batch(rounds), sequences);
-  needs.scratch_bytes += cuda::CudaStage::graph_bytes(options.policy, transport.size(), slice, sequences);
   return std::make_unique<cuda::CudaStage>(
       StageInputs{config, slice, checkpoint, options, transport, std::move(on_failure)},
-      plan_stage(config, slice, DType::f16, rounds, options.policy, needs), device, sequences);
+      planner::plan_stage({config, slice, DType::f16, rounds, options.policy, transport.size(),
+                           planner::Backend::cuda, options.device_link != nullptr}),
+      device);
 }
 
 }  // namespace optpipe::executor

@@ -27,14 +27,6 @@ void GraphDeleter::operator()(cudaGraphExec_t graph) const noexcept {
   if (cudaGraphExecDestroy(graph) != cudaSuccess) log::warn("cudaGraphExecDestroy failed");
 }
 
-// Two graphs a micro-batch, because hidden states of successive token steps may stand in either of two sets
-// of work buffers; one task a sequence, because only keys and values that stay on the device come here.
-Bytes DecodeGraphs::task_bytes(std::int64_t micro_batches, std::int64_t gpu_batches, std::int64_t layers,
-                               std::int64_t sequences) {
-  return static_cast<Bytes>(2 * micro_batches * gpu_batches * layers) *
-         list_bytes(static_cast<std::size_t>(sequences));
-}
-
 DecodeGraphs::DecodeGraphs(Bytes task_bytes, const TierMemory& memory, gpu::Context& context)
     : context_(context),
       device_("task lists of graphs", task_bytes, memory.device),

@@ -33,10 +33,7 @@ using EnqueueStep = std::function<void(const RunStep&, const TaskSource&)>;
 
 class DecodeGraphs {
  public:
-  // Bytes of task lists for all graphs of a stage, on the device, and as many in pinned memory.
-  static Bytes task_bytes(std::int64_t micro_batches, std::int64_t gpu_batches, std::int64_t layers,
-                          std::int64_t sequences);
-
+  // `task_bytes`: of task lists for all graphs of a stage, on the device, and as many in pinned memory.
   DecodeGraphs(Bytes task_bytes, const TierMemory& memory, kernels::cuda::Context& context);
 
   // Launches the run as a graph. False, and nothing enqueued, where the run is not like the one before it in

@@ -6,9 +6,9 @@
 
 namespace optpipe::executor::cuda {
 
-HiddenLink::HiddenLink(comm::Transport& transport, bool sends, bool receives, memory::MemoryResource& pinned)
-    : transport_(transport),
-      arena_("staging of hidden states", ((sends ? 2 : 0) + (receives ? 2 : 0)) * kChunk, pinned) {
+HiddenLink::HiddenLink(comm::Transport& transport, bool sends, bool receives, Bytes bytes,
+                       memory::MemoryResource& pinned)
+    : transport_(transport), arena_("staging of hidden states", bytes, pinned) {
   if (sends) sending_ = take_buffers();
   if (receives) receiving_ = take_buffers();
 }

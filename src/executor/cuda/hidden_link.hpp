@@ -7,15 +7,18 @@
 #include "executor/cuda/device.hpp"
 #include "optpipe/comm/device_link.hpp"
 #include "optpipe/memory/arena.hpp"
+#include "optpipe/planner/backend.hpp"
 
 namespace optpipe::executor::cuda {
 
 // After recv, the last copies to `to` may still be under way on the stream.
 class HiddenLink final : public comm::DeviceLink {
  public:
-  static constexpr Bytes kChunk = 4 * kMiB;
+  static constexpr Bytes kChunk = planner::cuda::kLinkChunk;
 
-  HiddenLink(comm::Transport& transport, bool sends, bool receives, memory::MemoryResource& pinned);
+  // `bytes`: two chunks for each direction.
+  HiddenLink(comm::Transport& transport, bool sends, bool receives, Bytes bytes,
+             memory::MemoryResource& pinned);
 
   void send(const std::byte* from, Bytes bytes, cudaStream_t stream) override;
   void recv(std::byte* to, Bytes bytes, cudaStream_t stream) override;

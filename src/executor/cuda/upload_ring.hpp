@@ -8,6 +8,7 @@
 #include "optpipe/base/check.hpp"
 #include "optpipe/kernels/cuda.hpp"
 #include "optpipe/memory/arena.hpp"
+#include "optpipe/planner/backend.hpp"
 
 namespace optpipe::executor::cuda {
 
@@ -15,10 +16,6 @@ namespace optpipe::executor::cuda {
 // only after the step that used it is complete, since the queue runs at most kAhead steps ahead.
 class UploadRing {
  public:
-  static Bytes bytes(Bytes slot_bytes) {
-    return kSlots * memory::aligned(slot_bytes);
-  }  // of each of both memories
-
   UploadRing(kernels::cuda::Context& context, Bytes slot_bytes, memory::Arena& device, memory::Arena& pinned)
       : context_(context),
         slot_(memory::aligned(slot_bytes)),
@@ -45,7 +42,8 @@ class UploadRing {
   }
 
  private:
-  static constexpr Bytes kSlots = static_cast<Bytes>(QueueEvents::kAhead) + 2;
+  static constexpr Bytes kSlots = planner::cuda::kUploadSlots;
+  static_assert(kSlots >= static_cast<Bytes>(QueueEvents::kAhead) + 2);
 
   kernels::cuda::Context& context_;
   Bytes slot_;

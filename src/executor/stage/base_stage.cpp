@@ -12,7 +12,8 @@ using schedule::Program;
 using schedule::Step;
 using schedule::StepKind;
 
-BaseStage::BaseStage(const StageInputs& inputs, StagePlan plan, const TierMemory& memory, Copier& copier)
+BaseStage::BaseStage(const StageInputs& inputs, planner::StagePlan plan, const TierMemory& memory,
+                     Copier& copier)
     : config_(inputs.config),
       slice_(inputs.slice),
       plan_(std::move(plan)),
@@ -28,9 +29,9 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
   OPTPIPE_CHECK(!slice_.embedding || sink != nullptr, "the first stage needs a place for tokens");
   sink_ = sink;
   batches_.begin(round);
-  kv_.begin(lay_out_kv(config_, slice_, round, options_.policy, plan_.needs.kv));
+  kv_.begin(planner::lay_out_kv(config_, slice_, round, options_.policy, plan_.needs.kv));
   const auto parameters =
-      schedule_parameters(plan_, slice_, round, kv_.layout(), transport_.rank(), transport_.size());
+      planner::schedule_parameters(plan_, slice_, round, kv_.layout(), transport_.rank(), transport_.size());
   const Program program = schedule::build_contiguous(parameters);
   if (const auto faults = schedule::find_faults(program); !faults.empty())
     OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());

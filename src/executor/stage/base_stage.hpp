@@ -6,7 +6,6 @@
 #include "executor/stage/hidden_store.hpp"
 #include "executor/stage/kv_store.hpp"
 #include "executor/stage/queue_runner.hpp"
-#include "executor/stage/stage_plan.hpp"
 #include "executor/stage/step_recorder.hpp"
 #include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
@@ -26,10 +25,10 @@ struct StageInputs {
 class BaseStage : public Stage, protected StepHandler {
  public:
   RunStatistics run(const memory::Round& round, TokenSink* sink) final;
-  MemoryUse memory_use() const final { return plan_.use; }
+  planner::MemoryUse memory_use() const final { return plan_.use; }
 
  protected:
-  BaseStage(const StageInputs& inputs, StagePlan plan, const TierMemory& memory, Copier& copier);
+  BaseStage(const StageInputs& inputs, planner::StagePlan plan, const TierMemory& memory, Copier& copier);
 
   // Before a round's first step, and after its last: nothing may be under way then.
   virtual void begin_round(const schedule::Program&) {}
@@ -63,7 +62,7 @@ class BaseStage : public Stage, protected StepHandler {
 
   model::ModelConfig config_;
   model::StageSlice slice_;
-  StagePlan plan_;
+  planner::StagePlan plan_;
   StageOptions options_;
   comm::Transport& transport_;
   memory::DiskFile disk_;

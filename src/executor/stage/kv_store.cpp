@@ -2,17 +2,13 @@
 
 namespace optpipe::executor {
 
-using memory::aligned;
 using memory::KvSegment;
 using memory::Tier;
 
-KvStore::KvStore(const KvPlan& plan, memory::DiskFile& disk, const TierMemory& memory)
+KvStore::KvStore(const planner::KvPlan& plan, memory::DiskFile& disk, const TierMemory& memory)
     : disk_(disk),
-      device_("the KV cache on the device",
-              plan.bytes[0] + static_cast<Bytes>(plan.slots) * aligned(plan.slot_bytes), memory.device),
-      host_("the KV cache on the host",
-            plan.bytes[1] + static_cast<Bytes>(plan.stages + plan.write_stages) * aligned(plan.stage_bytes),
-            memory.host) {
+      device_("the KV cache on the device", plan.bytes[0] + plan.all_slots(), memory.device),
+      host_("the KV cache on the host", plan.bytes[1] + plan.all_stages(), memory.host) {
   // Stages first: whole pages each, from the page on which the arena begins.
   for (int i = 0; i < plan.stages; ++i) stages_.push_back(host_.take(plan.stage_bytes));
   for (int i = 0; i < plan.write_stages; ++i) write_stages_.push_back(host_.take(plan.stage_bytes));

@@ -2,27 +2,19 @@
 // device.
 #pragma once
 
-#include <array>
 #include <vector>
 
 #include "executor/stage/backend.hpp"
 #include "executor/stage/batch_table.hpp"
 #include "optpipe/memory/arena.hpp"
 #include "optpipe/memory/disk_file.hpp"
-#include "optpipe/memory/kv_layout.hpp"
+#include "optpipe/planner/kv.hpp"
 
 namespace optpipe::executor {
 
-// What the largest of all rounds needs.
-struct KvPlan {
-  std::array<Bytes, 3> bytes{};
-  Bytes slot_bytes = 0, stage_bytes = 0;
-  int slots = 0, stages = 0, write_stages = 0;
-};
-
 class KvStore {
  public:
-  KvStore(const KvPlan& plan, memory::DiskFile& disk, const TierMemory& memory);
+  KvStore(const planner::KvPlan& plan, memory::DiskFile& disk, const TierMemory& memory);
 
   void begin(memory::KvLayout layout);  // of a new round; what was stored is gone
   const memory::KvLayout& layout() const { return layout_; }

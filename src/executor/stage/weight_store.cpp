@@ -7,69 +7,33 @@
 
 #include "optpipe/base/check.hpp"
 #include "optpipe/base/error.hpp"
+#include "optpipe/executor/stage.hpp"
 
 namespace optpipe::executor {
 
-using memory::aligned;
 using memory::GroupLayout;
 using memory::Tier;
 using model::Role;
 
-WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
-                        const memory::TierShares& shares, int slots, bool tables_whole) {
-  WeightPlan plan;
-  const bool move_tables = tables_whole && !shares.all_on_device();
-  const memory::TierShares table_shares = move_tables ? memory::TierShares{0, 100} : shares;
-  plan.dtype = dtype;
-  const auto add = [&](const GroupLayout& layout) {
-    for (const Tier tier : memory::kTiers) plan.bytes[static_cast<std::size_t>(tier)] += layout.on(tier);
-  };
-  if (slice.embedding) {
-    std::vector<model::TensorSpec> tables, projection;
-    for (const auto& spec : model::embedding_tensors(config)) {
-      const bool shared_with_head =
-          spec.role == Role::token_embedding && slice.head && config.tied_head && !move_tables;
-      if (spec.role == Role::project_in)
-        projection.push_back(spec);
-      else if (!shared_with_head)
-        tables.push_back(spec);
-    }
-    plan.tables = memory::lay_out_group(tables, dtype, table_shares);
-    plan.projection = memory::lay_out_group(projection, dtype, {});
-    add(plan.tables);
-    add(plan.projection);
-  }
-  for (auto layer = slice.first; layer < slice.end(); layer = LayerId(layer.value + 1)) {
-    const auto& layout =
-        plan.groups.emplace_back(memory::lay_out_group(model::layer_tensors(config, layer), dtype, shares));
-    plan.layers_move = plan.layers_move || layout.slot_bytes() > 0;
-    plan.layers_on_disk = plan.layers_on_disk || layout.on(Tier::disk) > 0;
-  }
-  if (slice.head) {
-    const auto& layout =
-        plan.groups.emplace_back(memory::lay_out_group(model::head_tensors(config), dtype, shares));
-    plan.head_moves = layout.slot_bytes() > 0;
-    plan.head_on_disk = layout.on(Tier::disk) > 0;
-  }
-  for (const auto& layout : plan.groups) {
-    add(layout);
-    plan.slot_bytes = std::max(plan.slot_bytes, layout.slot_bytes());
-    plan.stage_bytes = std::max(plan.stage_bytes, layout.on(Tier::disk));
-  }
-  plan.slots = plan.slot_bytes > 0 ? slots : 0;
-  plan.stages = plan.stage_bytes > 0 ? 2 : 0;
-  return plan;
+DType weight_dtype(const model::ModelConfig& config, const model::StageSlice& slice,
+                   const model::Checkpoint& checkpoint) {
+  const auto layer = model::layer_tensors(config, slice.first);
+  const auto fc1 = std::ranges::find(layer, Role::fc1_weight, &model::TensorSpec::role);
+  const auto info = checkpoint.find(fc1->name);
+  if (!info)
+    throw InputError(
+        fmt::format("{} has no tensor {}: it is incomplete, or config.json describes another model",
+                    checkpoint.describe(), fc1->name));
+  return info->dtype;
 }
 
-WeightStore::WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk,
-                         const TierMemory& memory, Copier& copier)
+WeightStore::WeightStore(planner::WeightPlan plan, const model::Checkpoint& checkpoint,
+                         memory::DiskFile& disk, const TierMemory& memory, Copier& copier)
     : plan_(std::move(plan)),
       disk_(disk),
       device_is_host_(memory.device.is_host_accessible()),
-      device_("weights on the device",
-              plan_.bytes[0] + static_cast<Bytes>(plan_.slots) * aligned(plan_.slot_bytes), memory.device),
-      host_("weights on the host",
-            plan_.bytes[1] + static_cast<Bytes>(plan_.stages) * aligned(plan_.stage_bytes), memory.host) {
+      device_("weights on the device", plan_.bytes[0] + plan_.all_slots(), memory.device),
+      host_("weights on the host", plan_.bytes[1] + plan_.all_stages(), memory.host) {
   // Stages first: whole pages each, from the page on which the arena begins.
   for (int i = 0; i < plan_.stages; ++i) stages_.push_back(host_.take(plan_.stage_bytes));
   tables_.layout = plan_.tables;

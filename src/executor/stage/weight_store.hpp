@@ -9,9 +9,8 @@
 #include "optpipe/kernels/cpu.hpp"
 #include "optpipe/memory/arena.hpp"
 #include "optpipe/memory/disk_file.hpp"
-#include "optpipe/memory/weight_layout.hpp"
 #include "optpipe/model/checkpoint/checkpoint.hpp"
-#include "optpipe/model/slice.hpp"
+#include "optpipe/planner/weights.hpp"
 
 namespace optpipe::executor {
 
@@ -25,28 +24,11 @@ struct Matrix {
   kernels::MatrixView view() const { return {dtype, rows, columns, {pieces.data(), count}}; }
 };
 
-// Where the weights of each group go; pure. With `tables_whole`, embedding tables that are not wholly on the
-// device lie on the host and are not shared with the head.
-struct WeightPlan {
-  DType dtype{};
-  memory::GroupLayout tables;      // token and position embedding: gathered in place, on whatever tier
-  memory::GroupLayout projection;  // project_in, always on the device
-  std::vector<memory::GroupLayout> groups;  // layers of the slice, then the head where the slice has it
-  std::array<Bytes, 3> bytes{};
-  Bytes slot_bytes = 0;   // the largest group's offloaded part
-  Bytes stage_bytes = 0;  // the largest group's part on disk
-  int slots = 0, stages = 0;
-
-  bool layers_move = false, head_moves = false, layers_on_disk = false, head_on_disk = false;
-};
-WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
-                        const memory::TierShares& shares, int slots, bool tables_whole = false);
-
 class WeightStore {
  public:
   // Takes memory and reads the slice from the checkpoint. Throws InputError for a tensor that is missing or
   // has another shape than the configuration says.
-  WeightStore(WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk,
+  WeightStore(planner::WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk,
               const TierMemory& memory, Copier& copier);
 
   void read(std::size_t group, std::int32_t stage);  // disk → stage
@@ -76,7 +58,7 @@ class WeightStore {
   void fill(const Group& group, const model::Checkpoint& checkpoint, Copier& copier);
   Matrix view(const Group& group, const memory::TensorPlacement& tensor, const std::byte* slot) const;
 
-  WeightPlan plan_;
+  planner::WeightPlan plan_;
   memory::DiskFile& disk_;
   bool device_is_host_ = true;
   memory::Arena device_, host_;

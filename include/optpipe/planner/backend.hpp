@@ -1,0 +1,75 @@
+// What each backend needs besides weights, keys and values, and hidden states. Pure arithmetic, so that any
+// machine can tell what any other will take; the executors size their memory by it.
+#pragma once
+
+#include <cstdint>
+
+#include "optpipe/base/dtype.hpp"
+#include "optpipe/base/units.hpp"
+#include "optpipe/model/slice.hpp"
+
+namespace optpipe::planner {
+
+enum class Backend : std::uint8_t { cpu, cuda };
+const char* name_of(Backend backend);
+
+struct BackendNeeds {
+  DType hidden = DType::f32;  // format of hidden states
+  DType kv = DType::f16;
+  bool tables_whole = false;  // embedding tables lie wholly on the device or wholly on the host
+
+  // On the device.
+  Bytes attention_bytes = 0;  // q and attention output of the largest batch
+  Bytes scratch_bytes = 0;    // what else computation writes inside a step
+  Bytes library_bytes = 0;    // workspace of the library of products
+  Bytes graph_bytes = 0;      // task lists of graphs; as much again in pinned memory
+  // Pinned, on the host.
+  Bytes small_bytes = 0;  // small arrays and gathered rows on their way to the device
+  Bytes token_bytes = 0;  // ids of new tokens, on their way back
+  Bytes link_bytes = 0;   // hidden states on their way between ranks
+};
+
+// What the needs depend on, of one rank.
+struct BatchBounds {
+  std::int64_t rows = 1;           // of the largest GPU batch: its prompts' tokens
+  std::int64_t sequences = 1;      // in the largest GPU batch
+  std::int64_t micro_batches = 1;  // in flight
+  std::int64_t gpu_batches = 1;    // in a micro-batch
+};
+
+namespace cpu {
+
+inline constexpr std::int64_t kChunkRows = 512;     // of a batch that are computed at once
+inline constexpr std::int64_t kHeadChunkRows = 32;  // logits are wide: V values a row
+
+BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
+                   const BatchBounds& bounds);
+
+}  // namespace cpu
+
+namespace cuda {
+
+inline constexpr std::int64_t kChunkRows = 4096;  // of a batch that are computed at once
+inline constexpr std::int64_t kHeadChunkRows = 64;
+inline constexpr std::int64_t kGatherRows = 256;            // of tables that lie on the host, at a time
+inline constexpr Bytes kUploadSlots = 66;                   // steps whose small arrays may be under way
+inline constexpr Bytes kLibraryBytes = Bytes{32} << 20;     // workspace of cuBLASLt
+inline constexpr Bytes kLinkChunk = 4 * kMiB;               // of hidden states; two a direction
+inline constexpr Bytes kKvTaskBytes = 40, kDrawBytes = 16;  // kernels::cuda::KvTask, Draw
+
+// `through_host`: hidden states travel between ranks through host memory.
+BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
+                   const BatchBounds& bounds, bool through_host);
+
+// Rows of the buffer of q: room for q of every batch, and for q, k and v of a decode step.
+std::int64_t q_rows(const BatchBounds& bounds);
+// Small arrays of one step.
+Bytes upload_slot_bytes(const BatchBounds& bounds);
+// Ids of the new tokens of one GPU batch.
+Bytes token_buffer_bytes(const BatchBounds& bounds);
+// Rows of both tables on their way from the host, kGatherRows at a time; two of these.
+Bytes gather_bytes(const model::ModelConfig& config);
+
+}  // namespace cuda
+
+}  // namespace optpipe::planner
