@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include "optpipe/base/storage_format.hpp"
+
 namespace optpipe::memory {
 
 enum class Tier : std::uint8_t { device, host, disk };
@@ -24,6 +26,8 @@ struct TierShares {
 
 struct Policy {
   TierShares weights, kv, hidden;
+  StorageFormat weight_format = StorageFormat::native;  // of the layers' matrices
+  StorageFormat kv_format = StorageFormat::native;      // of keys and values
   std::int64_t gpu_batch_size = 16;  // prompts computed at once
   std::int64_t gpu_batches = 1;      // of these in a micro-batch; a loaded weight serves all of them
   std::int64_t micro_batches = 0;    // in flight through the pipeline; 0: one per stage
