@@ -5,25 +5,7 @@
 #include "optpipe/memory/arena.hpp"
 
 namespace optpipe::planner {
-namespace {
-
 using memory::aligned;
-
-MemoryUse account(const StagePlan& plan) {
-  const BackendNeeds& needs = plan.needs;
-  MemoryUse use{plan.weights.bytes, plan.kv.bytes, plan.hidden.all_homes(), {}};
-  use.weights[0] += plan.weights.all_slots();
-  use.weights[1] += plan.weights.all_stages();
-  use.kv[0] += plan.kv.all_slots();
-  use.kv[1] += plan.kv.all_stages();
-  use.hidden[0] += plan.hidden.all_work();
-  use.hidden[1] += plan.hidden.all_stages();
-  use.workspace = {needs.attention_bytes + needs.scratch_bytes + needs.library_bytes + needs.graph_bytes,
-                   needs.graph_bytes + needs.small_bytes + needs.token_bytes + needs.link_bytes, 0};
-  return use;
-}
-
-}  // namespace
 
 BatchBounds bounds_of(const std::vector<memory::Round>& rounds, const memory::Policy& policy, int ranks) {
   BatchBounds bounds{.micro_batches = policy.micro_batches_for(ranks), .gpu_batches = policy.gpu_batches};
@@ -46,6 +28,8 @@ StagePlan plan_stage(const StageRequest& request) {
   const DType weights = gpu ? DType::f16 : checkpoint_format;
   StagePlan plan;
   plan.backend = backend;
+  plan.device_link = gpu && device_link;
+  plan.neighbours = (slice.embedding ? 0 : 1) + (slice.head ? 0 : 1);
   plan.bounds = bounds_of(rounds, policy, ranks);
   plan.needs = gpu ? cuda::needs(config, slice, plan.bounds, !device_link)
                    : cpu::needs(config, slice, weights, plan.bounds);
@@ -54,10 +38,24 @@ StagePlan plan_stage(const StageRequest& request) {
   const bool alone = slice.embedding && slice.head;
   const bool one_micro_batch = alone && (rounds.empty() || rounds.front().micro_batches.size() == 1);
   plan.hidden = plan_hidden(plan.bounds.rows, config.hidden, policy, one_micro_batch, plan.needs.hidden);
-  plan.use = account(plan);
   // Whole pages each.
-  plan.disk_bytes = plan.use.weights[2] + plan.use.kv[2] + plan.use.hidden[2];
+  plan.disk_bytes = plan.weights.bytes[2] + plan.kv.bytes[2] + plan.hidden.all_homes()[2];
   return plan;
+}
+
+std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, const memory::Round& round) {
+  const auto when = [](bool yes, std::int64_t steps) { return yes ? steps : std::int64_t{0}; };
+  const bool hidden_moves = !plan.hidden.shares.all_on_device();
+  const std::int64_t of_hidden = when(hidden_moves, 2) + when(plan.hidden.stages > 0, 2);
+  const std::int64_t of_layer = 3 + of_hidden + when(plan.kv.slots > 0, 2) + when(plan.kv.stages > 0, 2) +
+                                when(plan.weights.layers_move, 1);
+  const std::int64_t of_head = 2 + of_hidden + when(plan.weights.head_moves, 1);
+  const std::int64_t of_batch =
+      slice.layers * of_layer + when(slice.head, of_head) + 4;  // its way in and out, new tokens, accept
+  const auto visits = slice.layers + when(slice.head, 1);
+  const auto batches = static_cast<std::int64_t>(round.micro_batches.front().size());
+  const std::int64_t of_micro_batch = batches * of_batch + when(plan.weights.stages > 0, visits);
+  return round.token_steps() * static_cast<std::int64_t>(round.micro_batches.size()) * of_micro_batch;
 }
 
 schedule::StageParameters schedule_parameters(const StagePlan& plan, const model::StageSlice& slice,

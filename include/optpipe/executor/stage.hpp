@@ -66,7 +66,7 @@ class Stage {
 
   // Runs one round from prefill to its last token step. `sink` is needed on the first stage only.
   virtual RunStatistics run(const memory::Round& round, TokenSink* sink) = 0;
-  virtual planner::MemoryUse memory_use() const = 0;  // as planned and then taken
+  virtual const planner::StagePlan& plan() const = 0;  // what was taken
 };
 
 // Called once, from the thread where it happened, when a step fails; other threads may still be waiting for

@@ -2,7 +2,6 @@
 // and on any machine. Executors take exactly this.
 #pragma once
 
-#include <array>
 #include <vector>
 
 #include "optpipe/planner/backend.hpp"
@@ -13,20 +12,16 @@
 
 namespace optpipe::planner {
 
-// Bytes of each class of data on each tier (device, host, disk).
-struct MemoryUse {
-  std::array<Bytes, 3> weights{}, kv{}, hidden{}, workspace{};
-};
-
 struct StagePlan {
   Backend backend = Backend::cpu;
+  bool device_link = false;
+  int neighbours = 0;  // stages that this one exchanges hidden states with
   BatchBounds bounds;
   BackendNeeds needs;
   WeightPlan weights;
   KvPlan kv;
   HiddenPlan hidden;
-  MemoryUse use;
-  Bytes disk_bytes = 0;
+  Bytes disk_bytes = 0;  // of the offload file
 };
 
 // What a plan depends on, of one rank; nothing in it needs to outlive the call.
@@ -44,6 +39,9 @@ struct StageRequest {
 BatchBounds bounds_of(const std::vector<memory::Round>& rounds, const memory::Policy& policy, int ranks);
 
 StagePlan plan_stage(const StageRequest& request);
+
+// Steps of the round's program, or some more.
+std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, const memory::Round& round);
 
 // The schedule's parameters that go with the plan.
 schedule::StageParameters schedule_parameters(const StagePlan& plan, const model::StageSlice& slice,

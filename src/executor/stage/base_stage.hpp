@@ -25,7 +25,7 @@ struct StageInputs {
 class BaseStage : public Stage, protected StepHandler {
  public:
   RunStatistics run(const memory::Round& round, TokenSink* sink) final;
-  planner::MemoryUse memory_use() const final { return plan_.use; }
+  const planner::StagePlan& plan() const final { return plan_; }
 
  protected:
   BaseStage(const StageInputs& inputs, planner::StagePlan plan, const TierMemory& memory, Copier& copier);
