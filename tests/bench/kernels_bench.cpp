@@ -196,7 +196,7 @@ void add_all() {
   add("Prefill/linear", prefill_linear, {"m", "n", "k"},
       {{16, 3072, 768}, {64, 3072, 768}, {512, 3072, 768}, {512, 768, 3072}, {2048, 4096, 4096}});
   add("Decode/attention", decode_attention, {"sequences", "context", "heads", "dim"},
-      {{1, 512, 12, 64}, {16, 512, 12, 64}, {4, 1024, 32, 128}});
+      {{1, 512, 12, 64}, {16, 512, 12, 64}, {4, 1024, 32, 128}, {48, 515, 56, 128}});
   add("Prefill/attention", prefill_attention, {"sequences", "context", "heads", "dim"},
       {{4, 512, 12, 64}, {1, 1024, 32, 128}});
 }

@@ -21,7 +21,7 @@ namespace optpipe::kernels::HWY_NAMESPACE {
 namespace {
 
 constexpr std::int64_t kPositions = 64;        // keys or values widened at a time: in the first-level cache
-constexpr std::int64_t kStreamPositions = 16;  // values read at a time, all heads of a unit
+constexpr std::int64_t kStreamPositions = 8;  // values read at a time, all heads of a unit
 
 template <class T>
 constexpr std::int64_t kLineElements = 64 / sizeof(T);  // of a cache line

@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::int64_t kQueries = 96;  // that share keys and values once widened; multiple of tile heights
 constexpr std::int64_t kFewestQueries = 12;
-constexpr std::int64_t kRowBytes = 1024;     // contiguous piece of a cache row worth a stream of its own
+constexpr std::int64_t kRowBytes = 4096;     // contiguous piece of a cache row worth a stream of its own
 constexpr std::int64_t kUnitsPerThread = 4;  // dynamic scheduling evens out the rest
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -19,7 +19,8 @@ AttentionPlan::Cut AttentionPlan::cut(const AttentionTask& task, std::int64_t he
   Cut cut{.rows = task.rows, .heads = task.heads};
   if (task.rows == 1) {  // bound by memory: long pieces matter more than even shares
     const std::int64_t share = divide_up(task.heads, threads);
-    cut.heads_per_unit = std::max<std::int64_t>(1, std::min(share, kRowBytes / head_bytes));
+    const std::int64_t most = std::max<std::int64_t>(1, std::min(share, kRowBytes / head_bytes));
+    if (cut.heads > 0) cut.heads_per_unit = divide_up(cut.heads, divide_up(cut.heads, most));
   } else {
     const std::int64_t wanted = threads > 1 ? threads * kUnitsPerThread : 1;
     cut.rows_per_unit = kQueries;
