@@ -34,6 +34,8 @@ const char* resource_of(Queue queue) {
     case Queue::recv:
     case Queue::send:
       return "network";
+    case Queue::host:
+      return "attention on CPU cores";
   }
   return "";
 }
@@ -111,7 +113,7 @@ std::string binding_resource(const PhaseUse& use) {
 std::optional<double> transfer_under_compute(const PhaseUse& use) {
   double busy = 0, covered = 0;
   for (std::size_t q = 0; q < kQueues; ++q) {
-    if (static_cast<Queue>(q) == Queue::compute) continue;
+    if (schedule::computes(static_cast<Queue>(q))) continue;
     busy += use.busy_s[q];
     covered += use.covered_s[q];
   }

@@ -16,15 +16,16 @@ namespace {
 struct Label {
   std::int32_t token_step = -1, micro_batch = -1, gpu_batch = -1, layer = -1;
   std::int32_t parts = 0;
-  bool attended = false;  // attention buffer: holds the output, no longer q
+  bool attended = false;  // attention buffer and host rows: hold the output, no longer q
+  bool on_host = false;   // attention buffer: some heads are with the CPU cores
 
   bool operator==(const Label&) const = default;
 };
 
 std::string to_string(const Label& label) {
-  return fmt::format("t={} m={} b={} l={}{}{}", label.token_step, label.micro_batch, label.gpu_batch,
+  return fmt::format("t={} m={} b={} l={}{}{}{}", label.token_step, label.micro_batch, label.gpu_batch,
                      label.layer, label.parts > 0 ? fmt::format(" parts={}", label.parts) : "",
-                     label.attended ? " attended" : "");
+                     label.attended ? " attended" : "", label.on_host ? " on_host" : "");
 }
 
 class ContentCheck {
@@ -67,6 +68,7 @@ class ContentCheck {
         check_batch();
         demand(BufferKind::kv_slot, label_);
         set_if_used(BufferKind::kv_write_stage, label_);
+        set_if_used(BufferKind::kv_cpu, label_);
         return set(BufferKind::kv_host, label_);
       case StepKind::write_kv:
         check_batch();
@@ -91,10 +93,22 @@ class ContentCheck {
       case StepKind::project_qkv:
         return project();
       case StepKind::attend:
+        return attend();
+      case StepKind::fetch_qkv:
         check_batch();
-        demand(BufferKind::kv_device, label_);
-        demand_if_used(BufferKind::kv_slot, label_);
         demand(BufferKind::attention, label_);
+        set(BufferKind::attention, on_host(label_));
+        return set(BufferKind::host_rows, label_);
+      case StepKind::attend_host:
+        check_batch();
+        demand(BufferKind::host_rows, label_);
+        demand(BufferKind::kv_cpu, before(label_));
+        set(BufferKind::kv_cpu, label_);
+        return set(BufferKind::host_rows, attended(label_));
+      case StepKind::return_attention:
+        check_batch();
+        demand(BufferKind::host_rows, attended(label_));
+        demand(BufferKind::attention, on_host(attended(label_)));
         return set(BufferKind::attention, attended(label_));
       case StepKind::feed_forward:
         check_batch();
@@ -129,6 +143,7 @@ class ContentCheck {
   static Label before(Label label) { return --label.token_step, label; }
   static Label after(Label label) { return ++label.layer, label; }
   static Label attended(Label label) { return label.attended = true, label; }
+  static Label on_host(Label label) { return label.on_host = true, label; }
 
   void load_weights() {
     demand_if_used(BufferKind::weight_stage, weights());
@@ -155,14 +170,27 @@ class ContentCheck {
     check_batch();
     check_weights();
     demand(BufferKind::hidden_work, label_);
-    const bool prompt = step_->token_step.value == 0;
-    if (!prompt) {
+    set(BufferKind::attention, label_);
+    // The batches of a step with attention on the host append later, as they attend.
+    if (find(BufferKind::kv_device) != nullptr || step_->token_step.value == 0) append();
+  }
+  // New rows join those of the steps before.
+  void append() {
+    if (step_->token_step.value > 0) {
       demand(BufferKind::kv_device, before(label_));
       demand_if_used(BufferKind::kv_slot, before(label_));
     }
-    set(BufferKind::attention, label_);
     set(BufferKind::kv_device, label_);
     set_if_used(BufferKind::kv_slot, label_);
+  }
+  void attend() {
+    check_batch();
+    const bool apart = holds(BufferKind::attention, on_host(label_));
+    if (apart) append();
+    demand(BufferKind::kv_device, label_);
+    demand_if_used(BufferKind::kv_slot, label_);
+    demand(BufferKind::attention, apart ? on_host(label_) : label_);
+    set(BufferKind::attention, apart ? on_host(attended(label_)) : attended(label_));
   }
   void embed() {
     check_batch();
@@ -195,6 +223,10 @@ class ContentCheck {
       if (program_.buffer(access.buffer).kind == kind)
         return &labels_[static_cast<std::size_t>(access.buffer.value)];
     return nullptr;
+  }
+  bool holds(BufferKind kind, const Label& wanted) {
+    const Label* held = find(kind);
+    return held != nullptr && *held == wanted;
   }
   void missing(BufferKind kind) { faults_.add(program_, id_, fmt::format("uses no {}", name_of(kind))); }
   void expect(BufferId buffer, const Label& held, const Label& wanted) {

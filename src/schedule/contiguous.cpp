@@ -2,11 +2,13 @@
 // each layer one GPU batch after another, so that a loaded layer serves all of them.
 
 #include <algorithm>
+#include <deque>
 #include <map>
 
 #include "optpipe/base/check.hpp"
 #include "optpipe/schedule/builder.hpp"
 #include "schedule/dependencies.hpp"
+#include "schedule/under_way.hpp"
 #include "schedule/weight_ring.hpp"
 
 namespace optpipe::schedule {
@@ -29,22 +31,12 @@ std::vector<Visit> list_visits(const StageParameters& p) {
   return visits;
 }
 
-// Hands out the indices of a ring of buffers in turn.
-class Ring {
- public:
-  explicit Ring(int size) : size_(size) {}
-  std::int32_t next() { return next_ = (next_ + 1) % size_; }
-  std::int32_t newest() const { return next_; }
-
- private:
-  std::int32_t size_;
-  std::int32_t next_ = -1;
-};
-
 class ContiguousBuilder {
  public:
   explicit ContiguousBuilder(const StageParameters& parameters)
-      : p_(parameters), visits_(list_visits(parameters)), weights_(visits_, parameters.weight_slots) {
+      : p_(parameters),
+        visits_(list_visits(parameters)),
+        weights_(visits_, parameters.weight_slots, weight_lag(parameters)) {
     program_.rank = p_.rank;
     program_.ranks = p_.ranks;
     program_.weight_parts = static_cast<std::int32_t>(p_.gpu_batches);
@@ -92,6 +84,12 @@ class ContiguousBuilder {
     return buffer(kind, slot, Tier::host, bytes);
   }
   BufferId attention() { return buffer(BufferKind::attention, 0, Tier::device, p_.sizes.attention); }
+  BufferId attention(const UnderWay& pass) {
+    return buffer(BufferKind::attention, 1 + pass.slot, Tier::device, p_.sizes.attention_decode);
+  }
+  BufferId host_rows(const UnderWay& pass) {
+    return buffer(BufferKind::host_rows, pass.slot, Tier::host, p_.sizes.host_rows);
+  }
   BufferId batch(TokenStep t, MicroBatchId m, GpuBatchId k) {
     return buffer(BufferKind::batch, batch_index(m, k) * 2 + t.value % 2, Tier::host, 0);
   }
@@ -100,15 +98,26 @@ class ContiguousBuilder {
   }
   BufferId kv_block(const Visit& visit, GpuBatchId k, Tier tier) {
     constexpr std::array kinds{BufferKind::kv_device, BufferKind::kv_host, BufferKind::kv_disk};
-    const std::int64_t layer = visit.layer.value - p_.slice.first.value;
-    const std::int64_t block = batch_index(visit.micro_batch, k) * p_.slice.layers + layer;
-    const auto bytes =
-        p_.sizes.kv_block ? p_.sizes.kv_block(visit.micro_batch, k, layer) : std::array<Bytes, 3>{};
-    return buffer(kinds[static_cast<std::size_t>(tier)], block, tier, bytes[static_cast<std::size_t>(tier)]);
+    const std::int64_t layer = layer_in_slice(visit);
+    auto bytes = p_.sizes.kv_block ? p_.sizes.kv_block(visit.micro_batch, k, layer) : std::array<Bytes, 3>{};
+    bytes[static_cast<std::size_t>(Tier::host)] -= cpu_bytes(visit, k);
+    return buffer(kinds[static_cast<std::size_t>(tier)], block_index(visit, k), tier,
+                  bytes[static_cast<std::size_t>(tier)]);
   }
-  BufferId kv_slot() {
-    return buffer(BufferKind::kv_slot, kv_ring_.newest(), Tier::device, p_.sizes.kv_slot);
+  BufferId kv_cpu(const Visit& visit, GpuBatchId k) {
+    return buffer(BufferKind::kv_cpu, block_index(visit, k), Tier::host, cpu_bytes(visit, k));
   }
+  Bytes cpu_bytes(const Visit& visit, GpuBatchId k) const {
+    return p_.sizes.kv_cpu ? p_.sizes.kv_cpu(visit.micro_batch, k, layer_in_slice(visit)) : 0;
+  }
+  std::int64_t layer_in_slice(const Visit& visit) const { return visit.layer.value - p_.slice.first.value; }
+  std::int64_t block_index(const Visit& visit, GpuBatchId k) const {
+    return batch_index(visit.micro_batch, k) * p_.slice.layers + layer_in_slice(visit);
+  }
+  BufferId kv_slot(std::int32_t slot) {
+    return buffer(BufferKind::kv_slot, slot, Tier::device, p_.sizes.kv_slot);
+  }
+  BufferId kv_slot() { return kv_slot(kv_ring_.newest()); }
 
   static std::size_t index(GpuBatchId k) { return static_cast<std::size_t>(k.value); }
   std::int64_t batch_index(MicroBatchId m, GpuBatchId k) const { return m.value * p_.gpu_batches + k.value; }
@@ -156,6 +165,8 @@ class ContiguousBuilder {
       else
         emit_layer(visit, v, k, emit_spread_loads);
     }
+    // What goes to another stage goes now: that stage, or the next token, may depend on it.
+    if ((visit.last && !p_.slice.head) || p_.weight_slots < 2) finish_all();
   }
 
   void emit_weight_read(const WeightLoad& load) {
@@ -182,10 +193,8 @@ class ContiguousBuilder {
 
   template <class EmitLoads>
   void emit_layer(const Visit& visit, std::size_t v, GpuBatchId k, EmitLoads emit_more_loads) {
-    if (visit.first)
-      emit_input(visit, k);
-    else if (!keeps_hidden())
-      emit_load_hidden(visit, k);
+    if (p_.host_attention.any && visit.token_step.value > 0) return begin_pass(visit, v, k, emit_more_loads);
+    emit_entry(visit, k);
     if (p_.kv.any) emit_load_kv(visit, k);
     emit_more_loads();
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
@@ -200,13 +209,72 @@ class ContiguousBuilder {
 
     emit(StepKind::feed_forward, visit, visit.layer, k,
          {with_weights(v, {rows, attention()}), {hidden_work(k)}});
-    if (p_.kv.any) emit_store_kv(visit, k);
+    if (p_.kv.any) emit_store_kv(visit, k, kv_slot());
+    emit_exit(visit, k);
+  }
+
+  // Hidden states come to the layer, and go on from it.
+  void emit_entry(const Visit& visit, GpuBatchId k) {
+    if (visit.first)
+      emit_input(visit, k);
+    else if (!keeps_hidden())
+      emit_load_hidden(visit, k);
+  }
+  void emit_exit(const Visit& visit, GpuBatchId k) {
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
     if (visit.last && !p_.slice.head) {
       emit(StepKind::send_hidden, visit, visit.layer, k, {{rows, hidden_work(k)}, {}});
     } else if (!keeps_hidden()) {
       emit_store_hidden(visit, k);
     }
   }
+
+  // ---- decode with attention on the host: a batch's pass through a layer begins with the projection, and
+  // ends, behind the beginnings of other batches' passes, once the CPU cores are done.
+  template <class EmitLoads>
+  void begin_pass(const Visit& visit, std::size_t v, GpuBatchId k, EmitLoads emit_more_loads) {
+    const auto most =
+        static_cast<std::size_t>(std::clamp<std::int64_t>(p_.host_attention.in_flight, 1, p_.gpu_batches));
+    while (under_way_.size() >= most) finish_pass();
+    finish_batch(k);
+    emit_entry(visit, k);
+    UnderWay pass{v, k, host_ring_.next(), -1};
+    if (streams_kv()) {
+      emit_load_kv(visit, k);
+      pass.kv_slot = kv_ring_.newest();
+    }
+    emit_more_loads();
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    emit(StepKind::project_qkv, visit, visit.layer, k,
+         {with_weights(v, {rows, hidden_work(k)}), {attention(pass)}});
+    emit(StepKind::fetch_qkv, visit, visit.layer, k, {{rows, attention(pass)}, {host_rows(pass)}});
+    emit(StepKind::attend_host, visit, visit.layer, k, {{rows}, {host_rows(pass), kv_cpu(visit, k)}});
+    under_way_.push_back(pass);
+  }
+
+  // Of the pass that has been under way for longest.
+  void finish_pass() {
+    const UnderWay pass = under_way_.front();
+    under_way_.pop_front();
+    const Visit& visit = visits_[pass.visit];
+    const GpuBatchId k = pass.gpu_batch;
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    Uses attend{{rows}, {attention(pass), kv_block(visit, k, Tier::device)}};
+    if (streams_kv()) attend.writes.push_back(kv_slot(pass.kv_slot));
+    emit(StepKind::attend, visit, visit.layer, k, attend);
+    emit(StepKind::return_attention, visit, visit.layer, k, {{rows, host_rows(pass)}, {attention(pass)}});
+    emit(StepKind::feed_forward, visit, visit.layer, k,
+         {with_weights(pass.visit, {rows, attention(pass)}), {hidden_work(k)}});
+    if (streams_kv()) emit_store_kv(visit, k, kv_slot(pass.kv_slot));
+    emit_exit(visit, k);
+  }
+  void finish_batch(GpuBatchId k) {
+    while (std::ranges::find(under_way_, k, &UnderWay::gpu_batch) != under_way_.end()) finish_pass();
+  }
+  void finish_all() {
+    while (!under_way_.empty()) finish_pass();
+  }
+  bool streams_kv() const { return p_.kv.any && p_.host_attention.kv_streams; }
 
   // The work buffer for the hidden states that enter the stage now.
   void claim_work(const Visit& visit, GpuBatchId k) {
@@ -281,10 +349,11 @@ class ContiguousBuilder {
     emit(StepKind::load_kv, visit, visit.layer, k, load);
   }
 
-  void emit_store_kv(const Visit& visit, GpuBatchId k) {
+  void emit_store_kv(const Visit& visit, GpuBatchId k, BufferId slot) {
     if (visit.token_step.value + 1 == p_.token_steps) return;  // never read again
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
-    Uses store{{rows, kv_slot()}, {kv_block(visit, k, Tier::host)}};
+    Uses store{{rows, slot}, {kv_block(visit, k, Tier::host)}};
+    if (p_.host_attention.any && visit.token_step.value == 0) store.writes.push_back(kv_cpu(visit, k));
     if (!p_.kv.disk) {
       emit(StepKind::store_kv, visit, visit.layer, k, store);
       return;
@@ -297,7 +366,12 @@ class ContiguousBuilder {
 
   template <class EmitLoads>
   void emit_head(const Visit& visit, std::size_t v, GpuBatchId k, EmitLoads emit_more_loads) {
-    if (!keeps_hidden()) emit_load_hidden(visit, k);
+    if (keeps_hidden()) {
+      finish_batch(k);
+    } else {
+      finish_all();  // whoever is under way keeps a work buffer, and the ring has no more than that
+      emit_load_hidden(visit, k);
+    }
     emit_more_loads();
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
     const BufferId chosen = tokens(visit.micro_batch, k);
@@ -311,6 +385,8 @@ class ContiguousBuilder {
   Program program_;
   std::map<std::pair<BufferKind, std::int64_t>, BufferId> ids_;
   std::vector<std::int32_t> work_of_;  // [GPU batch] → index of its work buffer now
+  std::deque<UnderWay> under_way_;
+  Ring host_ring_{p_.host_attention.in_flight};
   Ring weight_stages_{2}, kv_ring_{p_.kv_slots}, kv_stages_{2}, kv_write_stages_{2};
   Ring hidden_ring_{p_.hidden_slots}, hidden_stages_{2}, hidden_write_stages_{2};
 };

@@ -1,6 +1,7 @@
 #include "schedule/dependencies.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace optpipe::schedule {
 
@@ -31,7 +32,8 @@ void DependencyTracker::order(Step& step, StepId id) {
   Clock known{};
   if (newest_[own].valid()) known = finished_[static_cast<std::size_t>(newest_[own].value)];
   // Later steps imply more: take them first, and leave out what they imply.
-  std::array<std::size_t, kQueues> by_age{0, 1, 2, 3, 4, 5, 6};
+  std::array<std::size_t, kQueues> by_age{};
+  std::iota(by_age.begin(), by_age.end(), std::size_t{0});
   std::ranges::sort(by_age, [&](auto a, auto b) { return wanted[a] > wanted[b]; });
   step.after.fill(StepId{});
   for (const auto q : by_age) {

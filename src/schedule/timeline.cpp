@@ -54,10 +54,14 @@ PhaseUse use_of(std::array<Intervals, kQueues> queues) {
     any = true;
   }
   use.span_s = end - begin;
-  const Intervals& compute = queues[static_cast<std::size_t>(Queue::compute)];
+  Intervals computing;
+  for (std::size_t q = 0; q < kQueues; ++q)
+    if (computes(static_cast<Queue>(q)))
+      computing.insert(computing.end(), queues[q].begin(), queues[q].end());
+  computing = merge(std::move(computing));
   for (std::size_t q = 0; q < kQueues; ++q) {
     use.busy_s[q] = length(queues[q]);
-    use.covered_s[q] = overlap(queues[q], compute);
+    use.covered_s[q] = overlap(queues[q], computing);
   }
   return use;
 }

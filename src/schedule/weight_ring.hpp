@@ -27,7 +27,8 @@ struct WeightLoad {
 
 class WeightRing {
  public:
-  WeightRing(const std::vector<Visit>& visits, int slots);
+  // `lag`: for so many visits beyond its own, a visit's weights stay in use.
+  WeightRing(const std::vector<Visit>& visits, int slots, int lag = 0);
 
   // Slot that holds the weights of the visit, or -1 where they are not streamed.
   std::int32_t slot_of(std::size_t visit) const { return slot_of_[visit]; }

@@ -17,6 +17,14 @@ struct Offload {
   bool disk = false;
 };
 
+// Attention on CPU cores, in decode, over the part of each KV block that a policy gives them. Several GPU
+// batches are then under way at once: while the cores attend for one, the device takes up the next.
+struct HostAttention {
+  bool any = false;
+  bool kv_streams = true;  // some offloaded heads still pass through KV slots in decode
+  int in_flight = 3;       // GPU batches between projection and feed-forward, at most
+};
+
 // Everything that the schedule of one stage depends on.
 struct StageParameters {
   Rank rank{0};
@@ -26,6 +34,7 @@ struct StageParameters {
   std::int64_t micro_batches = 1;
   std::int64_t gpu_batches = 1;
   Offload layer_weights, head_weights, kv, hidden;
+  HostAttention host_attention;
   int weight_slots = 2;  // layers whose streamed weights are on the device at once
   int kv_slots = 3;      // GPU batches whose offloaded KV is on the device at once
   int hidden_slots =
@@ -37,8 +46,11 @@ struct StageParameters {
     Bytes hidden_work = 0, hidden_stage = 0;
     std::array<Bytes, 3> hidden_home{};  // of one GPU batch
     Bytes attention = 0;
+    Bytes attention_decode = 0, host_rows = 0;  // of one decode step, with attention on the host
     Bytes kv_slot = 0, kv_stage = 0;
     std::function<std::array<Bytes, 3>(MicroBatchId, GpuBatchId, std::int64_t layer_in_slice)> kv_block;
+    std::function<Bytes(MicroBatchId, GpuBatchId, std::int64_t layer_in_slice)>
+        kv_cpu;  // of the block's bytes on the host
   } sizes;
 };
 

@@ -18,8 +18,9 @@
 
 namespace optpipe::schedule {
 
-enum class Queue : std::uint8_t { compute, load, store, disk_read, disk_write, recv, send };
-inline constexpr std::size_t kQueues = 7;
+// host: work of CPU cores beside the device's computation.
+enum class Queue : std::uint8_t { compute, load, store, disk_read, disk_write, recv, send, host };
+inline constexpr std::size_t kQueues = 8;
 
 enum class StepKind : std::uint8_t {
   // weights of a layer, or of the head (layer = end of the slice)
@@ -40,8 +41,12 @@ enum class StepKind : std::uint8_t {
   project_qkv,   // norm, q, k, v; new rows of k and v go to their cache
   attend,        // q and the cache → attention output
   feed_forward,  // output projection, residual, norm, fc1, fc2, residual
-  sample,        // final norm, LM head, choice of the next token
-  accept,        // first stage: takes a new token, decides which sequences go on
+  // attention on CPU cores over some heads of the cache, in decode (builder.hpp)
+  fetch_qkv,         // attention buffer → host rows
+  attend_host,       // appends k and v to the cache, attends; host rows: q, k, v → output
+  return_attention,  // host rows → attention buffer
+  sample,            // final norm, LM head, choice of the next token
+  accept,            // first stage: takes a new token, decides which sequences go on
   // network
   recv_hidden,  // from the previous stage, with the list of sequences still running
   send_hidden,  // to the next stage
@@ -57,16 +62,19 @@ enum class BufferKind : std::uint8_t {
   hidden_home,         // [GPU batch]           the policy's tiers
   hidden_stage,        // [slot]                host
   hidden_write_stage,  // [slot]                host
-  attention,           // [slot]                device: q, then the attention's output
-  kv_device,           // [block]               device; block = (micro-batch, GPU batch, layer)
-  kv_host,             // [block]               host
-  kv_disk,             // [block]               disk
-  kv_slot,             // [slot]                device: the blocks' offloaded part while in use
-  kv_stage,            // [slot]                host
-  kv_write_stage,      // [slot]                host
-  hidden_disk,         // [GPU batch]           disk
-  batch,               // [micro-batch, GPU batch, parity of the token step]  host: sequences still running
-  tokens,              // [micro-batch, GPU batch]  host: ids of the newest tokens
+  attention,       // [slot]                device: q, then the attention's output. 0: of any batch; others
+                   //                       of decode steps with attention on the host: q, k, v, output
+  host_rows,       // [slot]                host: q, k and v of a decode step, then the attention's output
+  kv_device,       // [block]               device; block = (micro-batch, GPU batch, layer)
+  kv_host,         // [block]               host: what the device attends to
+  kv_cpu,          // [block]               host: what CPU cores attend to
+  kv_disk,         // [block]               disk
+  kv_slot,         // [slot]                device: the blocks' offloaded part while in use
+  kv_stage,        // [slot]                host
+  kv_write_stage,  // [slot]                host
+  hidden_disk,     // [GPU batch]           disk
+  batch,           // [micro-batch, GPU batch, parity of the token step]  host: sequences still running
+  tokens,          // [micro-batch, GPU batch]  host: ids of the newest tokens
 };
 inline constexpr std::size_t kBufferKinds = static_cast<std::size_t>(BufferKind::tokens) + 1;
 
@@ -118,6 +126,7 @@ struct Program {
 const char* name_of(Queue queue);
 const char* name_of(StepKind kind);
 const char* name_of(BufferKind kind);
+constexpr bool computes(Queue queue) { return queue == Queue::compute || queue == Queue::host; }
 Queue queue_of(StepKind kind);  // where steps of this kind run
 
 }  // namespace optpipe::schedule

@@ -22,7 +22,7 @@ struct StepTime {
 struct PhaseUse {
   double span_s = 0;                        // from the phase's first begin to its last end
   std::array<double, kQueues> busy_s{};     // time in which at least one step of the queue ran
-  std::array<double, kQueues> covered_s{};  // of it, while the compute queue was busy too
+  std::array<double, kQueues> covered_s{};  // of it, while a queue that computes was busy too
 };
 
 // Steps of token step 0 are the prefill phase, all others decode.

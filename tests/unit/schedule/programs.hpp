@@ -13,6 +13,7 @@ struct Shape {
   std::int64_t layers = 6, token_steps = 3, micro_batches = 1, gpu_batches = 1;
   Offload layer_weights{}, head_weights{}, kv{}, hidden{};
   int weight_slots = 2;
+  HostAttention host_attention{};
 };
 
 inline std::vector<Program> build_all(const Shape& shape) {
@@ -32,6 +33,7 @@ inline std::vector<Program> build_all(const Shape& shape) {
     p.kv = shape.kv;
     p.hidden = shape.hidden;
     p.weight_slots = shape.weight_slots;
+    p.host_attention = shape.host_attention;
     programs.push_back(build_contiguous(p));
   }
   return programs;

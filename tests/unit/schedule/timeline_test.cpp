@@ -79,7 +79,7 @@ TEST(Utilization, EqualsACountOfTicksForRandomTimes) {
       int ticks = 0, covered = 0;
       for (std::size_t tick = 0; tick < kTicks; ++tick) {
         ticks += busy[q][tick];
-        covered += busy[q][tick] && busy[at(Queue::compute)][tick];
+        covered += busy[q][tick] && (busy[at(Queue::compute)][tick] || busy[at(Queue::host)][tick]);
       }
       EXPECT_DOUBLE_EQ(use.busy_s[q], ticks);
       EXPECT_DOUBLE_EQ(use.covered_s[q], covered);
