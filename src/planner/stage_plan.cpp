@@ -50,8 +50,8 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
   const std::int64_t of_layer = 3 + of_hidden + when(plan.kv.slots > 0, 2) + when(plan.kv.stages > 0, 2) +
                                 when(plan.weights.layers_move, 1);
   const std::int64_t of_head = 2 + of_hidden + when(plan.weights.head_moves, 1);
-  const std::int64_t of_batch =
-      slice.layers * of_layer + when(slice.head, of_head) + 4;  // its way in and out, new tokens, accept
+  const std::int64_t in_and_out = slice.embedding ? 4 : 2;  // the first stage: also new tokens, accept
+  const std::int64_t of_batch = slice.layers * of_layer + when(slice.head, of_head) + in_and_out;
   const auto visits = slice.layers + when(slice.head, 1);
   const auto batches = static_cast<std::int64_t>(round.micro_batches.front().size());
   const std::int64_t of_micro_batch = batches * of_batch + when(plan.weights.stages > 0, visits);
