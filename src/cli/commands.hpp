@@ -7,5 +7,6 @@
 namespace optpipe::cli {
 
 void generate(const GenerateOptions& options, comm::Transport& transport);
+void probe(const ProbeOptions& options, comm::Transport& transport);
 
 }  // namespace optpipe::cli

@@ -53,6 +53,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   app.fallthrough();
 
   GenerateOptions generate;
+  ProbeOptions probe;
   const std::vector<Command> commands{
       {app.add_subcommand("generate", "Generate text from prompts"),
        [&] {
@@ -60,8 +61,11 @@ Parsed parse_command_line(int argc, const char* const* argv) {
          generate.verbosity = parsed.options.verbosity;
          parsed.options.generate = std::move(generate);
        }},
+      {app.add_subcommand("probe", "Measure what the ranks' machines can do"),
+       [&] { parsed.options.probe = std::move(probe); }},
   };
   add_generate_options(*commands[0].app, generate);
+  add_probe_options(*commands[1].app, probe);
 
   try {
     auto words = repeat_prompt_flag(argc, argv);

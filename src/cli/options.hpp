@@ -43,9 +43,15 @@ struct GenerateOptions {
   std::int64_t max_new_tokens = 32;
 };
 
+struct ProbeOptions {
+  RunOptions run;  // device, links, threads, folder of the disk tier
+  std::string json;
+};
+
 struct Options {
   Verbosity verbosity = Verbosity::normal;
   std::optional<GenerateOptions> generate;
+  std::optional<ProbeOptions> probe;
 };
 
 // Parses the command line. Throws UsageError for what is wrong in it; `printed` is set where the user asked

@@ -13,12 +13,14 @@ inline constexpr const char* kSamplingGroup = "Choice of tokens";
 
 void add_model_options(CLI::App& app, ModelOptions& o);
 void add_policy_options(CLI::App& app, RunOptions& o);
+void add_offload_directory(CLI::App& app, RunOptions& o, const std::string& group);
 void add_run_options(CLI::App& app, RunOptions& o);
 void add_sampling_options(CLI::App& app, kernels::SamplingOptions& o);
 
 // Of a command: all its options, and what must hold among them. check() throws UsageError.
 void add_generate_options(CLI::App& app, GenerateOptions& o);
 void check(GenerateOptions& o);
+void add_probe_options(CLI::App& app, ProbeOptions& o);
 
 // For CLI11: what is wrong with a whole number of 64 bits, or nothing. Its own conversion would take -1 and
 // overflow silently.

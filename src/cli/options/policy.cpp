@@ -7,6 +7,12 @@ constexpr const char* kGroup = "Policy: what lives where, and how prompts are gr
 
 }  // namespace
 
+void add_offload_directory(CLI::App& app, RunOptions& o, const std::string& group) {
+  app.add_option("--offload-dir", o.offload_directory, "Folder for the disk tier (default: $TMPDIR, or /tmp)")
+      ->type_name("DIR")
+      ->group(group);
+}
+
 void add_policy_options(CLI::App& app, RunOptions& o) {
   app.add_option("--percent", o.percent,
                  "Six numbers: percent of weights on GPU, on CPU, of KV cache on GPU, on CPU, of activations "
@@ -40,9 +46,7 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
       ->delimiter(',')
       ->type_name("N,N,...")
       ->group(kGroup);
-  app.add_option("--offload-dir", o.offload_directory, "Folder for the disk tier (default: $TMPDIR, or /tmp)")
-      ->type_name("DIR")
-      ->group(kGroup);
+  add_offload_directory(app, o, kGroup);
   app.add_flag("--verify-offload", o.verify_offload,
                "Check what is read from the disk tier against checksums")
       ->group(kGroup);

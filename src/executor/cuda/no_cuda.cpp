@@ -1,4 +1,5 @@
 // Stands in for the CUDA executor where the program is built without it.
+#include "optpipe/executor/device_probe.hpp"
 #include "optpipe/executor/stage.hpp"
 
 namespace optpipe::executor {
@@ -13,6 +14,10 @@ std::unique_ptr<Stage> make_cuda_stage(int, const model::ModelConfig&, const mod
                                        const StageOptions&, comm::Transport&, FailureHandler) {
   throw UsageError(
       "--device cuda: this build has no CUDA backend; build it where nvcc is on PATH, or use --device cpu");
+}
+
+std::unique_ptr<DeviceProbe> make_cuda_probe(int, int) {
+  throw UsageError("--device cuda: this build has no CUDA backend; build it where nvcc is on PATH");
 }
 
 }  // namespace optpipe::executor

@@ -1,0 +1,62 @@
+// The measured ceilings of the machines that the ranks run on: what `optpipe probe` prints, and what the
+// simulator predicts from.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "optpipe/comm/transport.hpp"
+#include "optpipe/executor/device_links.hpp"
+#include "optpipe/simulator/machine.hpp"
+
+namespace optpipe::probe {
+
+struct Options {
+  std::optional<int> gpu;  // of this rank; none: it computes on the CPU
+  int threads = 1;         // of this rank
+  std::filesystem::path offload_directory;
+  executor::CommDevice comm_device = executor::CommDevice::automatic;
+  comm::Seconds timeout{600};
+};
+
+// To the next rank.
+struct LinkRates {
+  simulator::Channel host;    // by the transport
+  simulator::Channel device;  // from GPU to GPU; all 0 where there is no such link
+};
+
+// Bytes a second. "All": all ranks at the same time, this rank's part.
+struct RankRates {
+  std::string host;
+  int local_rank = 0, local_size = 1;
+  simulator::Device device;
+  double copy_in = 0, copy_out = 0, copy_both = 0;  // alone on its node
+  double all_in = 0, all_out = 0, all_both = 0;
+  double small_copy_s = 0;
+  double read = 0, read_small_pages = 0;                  // host memory by the rank's cores, all
+  double read_beside_copies = 0, copies_beside_read = 0;  // both at the same time, all
+  double disk_write = 0, disk_read = 0;                   // all
+  Bytes disk_free = 0;
+  LinkRates next;  // of the last rank: nothing
+};
+
+struct Findings {
+  simulator::Machine machine;    // of the first rank's node
+  std::vector<RankRates> ranks;  // of all nodes
+};
+
+// What the first rank's node makes of its ranks' rates: sums of what they reach together. `cores` and
+// `memory`: of that node.
+simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, Bytes memory);
+
+// Collective; takes half a minute at most. Findings on rank 0, elsewhere empty ones. Throws what the
+// measurements throw; the other ranks then wait until their timeout, so end them.
+Findings measure(const Options& options, comm::Transport& transport);
+
+nlohmann::json to_json(const Findings& findings);
+std::vector<std::string> to_table(const Findings& findings);
+
+}  // namespace optpipe::probe
