@@ -1,0 +1,90 @@
+#include "simulator/compute_cost.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "optpipe/planner/backend.hpp"
+
+namespace optpipe::simulator {
+namespace {
+
+// What the host does for a new token between two token steps: hands it over, looks whether its sequence goes
+// on, packs the next rows.
+constexpr double kAcceptStepS = 20e-6, kAcceptTokenS = 0.3e-6;
+
+}  // namespace
+
+ComputeCost::ComputeCost(const model::ModelConfig& config, const Device& device, int threads,
+                         double hidden_element, double kv_element)
+    : config_(config),
+      device_(device),
+      speed_(device.is_gpu ? 1 : static_cast<double>(threads) / device.threads),
+      hidden_element_(hidden_element),
+      kv_element_(kv_element),
+      chunk_rows_(static_cast<double>(device.is_gpu ? planner::cuda::kChunkRows : planner::cpu::kChunkRows)) {
+}
+
+double ComputeCost::product(double rows, double parameters, bool prompt) const {
+  const auto& rates = prompt ? device_.prompt_products : device_.products;
+  const auto chunk = [&](double count) {
+    return 2 * count * parameters / (product_rate(rates, count) * speed_) + device_.kernel_s;
+  };
+  const double whole = std::floor(rows / chunk_rows_), rest = rows - whole * chunk_rows_;
+  const double seconds = whole * chunk(chunk_rows_) + (rest > 0 ? chunk(rest) : 0);
+  return prompt ? seconds * prompt_factor_ : seconds;
+}
+
+double ComputeCost::pass(double rows, double columns, double times) const {
+  return times * (rows * columns * hidden_element_ / device_.memory_bytes_s) + device_.kernel_s;
+}
+
+double ComputeCost::embed(const Batch& batch, bool tables_on_device) const {
+  const auto h = static_cast<double>(config_.hidden);
+  if (tables_on_device && device_.is_gpu) return pass(batch.rows, h, 3) + 2 * device_.kernel_s;
+  return batch.rows * h / device_.embedding_values_s + pass(batch.rows, h, 1);
+}
+
+double ComputeCost::project_qkv(const Batch& batch) const {
+  const auto h = static_cast<double>(config_.hidden);
+  const double products = batch.prompt ? 3 : 1;  // of a decode step, q, k and v are one
+  return products * product(batch.rows, 3 * h * h / products, batch.prompt) + pass(batch.rows, h, 2) +
+         pass(batch.rows, h, 4) + device_.kernel_s;
+}
+
+double ComputeCost::attend(const Batch& batch, double share) const {
+  const auto h = static_cast<double>(config_.hidden) * share;
+  if (batch.prompt) {
+    const double length = batch.rows / std::max(batch.sequences, 1.0);
+    return 2 * h * batch.rows * length / (device_.prompt_attention_flops_s * speed_) + 2 * device_.kernel_s;
+  }
+  const double bytes = 2 * batch.sequences * batch.context * h * kv_element_;
+  return bytes / (device_.attention_bytes_s * speed_) + 2 * device_.kernel_s;
+}
+
+double ComputeCost::feed_forward(const Batch& batch) const {
+  const auto h = static_cast<double>(config_.hidden), f = static_cast<double>(config_.ffn);
+  return product(batch.rows, h * h, batch.prompt) + product(batch.rows, h * f, batch.prompt) +
+         product(batch.rows, f * h, batch.prompt) + pass(batch.rows, h, 2);
+}
+
+double ComputeCost::sample(const Batch& batch) const {
+  const auto vocabulary = static_cast<double>(config_.vocabulary), e = static_cast<double>(config_.embedding);
+  return product(batch.sequences, vocabulary * e, false) +
+         batch.sequences * vocabulary * 8 / device_.memory_bytes_s + 4 * device_.kernel_s;
+}
+
+double ComputeCost::accept(const Batch& batch) const {
+  return kAcceptStepS + batch.sequences * kAcceptTokenS;
+}
+
+double ComputeCost::prompt_products(const Batch& batch) const {
+  const auto h = static_cast<double>(config_.hidden), f = static_cast<double>(config_.ffn);
+  return product(batch.rows, 4 * h * h + 2 * h * f, true);
+}
+
+double ComputeCost::sustained_factor(double product_s) const {
+  if (product_s <= device_.burst_s) return 1;
+  return (device_.burst_s + (product_s - device_.burst_s) / device_.sustained) / product_s;
+}
+
+}  // namespace optpipe::simulator

@@ -1,0 +1,54 @@
+// Seconds of computation on a device: a roofline over measured rates.
+#pragma once
+
+#include <cstdint>
+
+#include "optpipe/model/config.hpp"
+#include "optpipe/simulator/machine.hpp"
+
+namespace optpipe::simulator {
+
+class ComputeCost {
+ public:
+  // `threads`: of a CPU rank, whose measured rates count for as many as they were measured with;
+  // `hidden_element`, `kv_element`: bytes of a value.
+  ComputeCost(const model::ModelConfig& config, const Device& device, int threads, double hidden_element,
+              double kv_element);
+
+  // What a batch of a token step is: so many rows (tokens that are computed), of so many sequences; prompts
+  // have many rows each.
+  struct Batch {
+    double rows = 0, sequences = 0;
+    double context = 0;  // positions that each sequence attends to, its own included
+    bool prompt = false;
+  };
+
+  double embed(const Batch& batch, bool tables_on_device) const;
+  double project_qkv(const Batch& batch) const;
+  // `share`: of the heads.
+  double attend(const Batch& batch, double share = 1) const;
+  double feed_forward(const Batch& batch) const;
+  double sample(const Batch& batch) const;
+  double accept(const Batch& batch) const;
+
+  double copy_on_device(double bytes) const { return 2 * bytes / device_.memory_bytes_s; }
+
+  // Factor on the products of prompts that go on for so long in all.
+  double sustained_factor(double product_s) const;
+  double prompt_products(const Batch& batch) const;  // of a layer, without that factor
+  void slow_down_prompts(double factor) { prompt_factor_ = factor; }
+
+ private:
+  // rows · parameters products, with weights read once a chunk of rows.
+  double product(double rows, double parameters, bool prompt) const;
+  double pass(double rows, double columns, double times) const;  // reads and writes of activations
+
+  const model::ModelConfig& config_;
+  const Device& device_;
+  double speed_;  // of the measured rates, by threads
+  double hidden_element_, kv_element_;
+  double chunk_rows_;
+  double prompt_factor_ = 1;
+};
+
+}  // namespace optpipe::simulator
