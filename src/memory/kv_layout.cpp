@@ -68,18 +68,17 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t heads, Bytes head_row_
 
 }  // namespace
 
-KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, std::int64_t head_dim,
-                    DType dtype, const TierShares& shares) {
+KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, const RowFormat& format,
+                    const TierShares& shares) {
   KvLayout layout;
   layout.layers = layers;
-  layout.dtype = dtype;
+  layout.format = format;
   TierDealer dealer(shares);
   for (const auto& micro_batch : round.micro_batches) {
     layout.gpu_batches = static_cast<std::int64_t>(micro_batch.size());
     for (const auto& gpu_batch : micro_batch) {
       for (std::int64_t layer = 0; layer < layers; ++layer) {
-        KvBlock block =
-            lay_out_block(gpu_batch, heads, static_cast<Bytes>(head_dim) * size_of(dtype), dealer);
+        KvBlock block = lay_out_block(gpu_batch, heads, format.row_bytes(), dealer);
         block.base = layout.bytes;
         for (std::size_t tier = 0; tier < kTiers.size(); ++tier) layout.bytes[tier] += block.bytes[tier];
         layout.slot_bytes = std::max(layout.slot_bytes, block.slot_bytes());

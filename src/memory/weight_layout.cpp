@@ -32,31 +32,31 @@ const TensorPlacement* GroupLayout::find(model::Role role) const {
   return found == tensors.end() ? nullptr : &*found;
 }
 
-GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dtype,
-                          const TierShares& shares) {
+GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dtype, const TierShares& shares,
+                          StorageFormat matrices) {
   GroupLayout layout;
-  layout.dtype = dtype;
-  const auto element = static_cast<double>(size_of(dtype));
+  for (const auto& spec : specs)
+    layout.tensors.push_back(
+        {spec, {spec.vector ? StorageFormat::native : matrices, dtype, spec.columns}, {}});
   double total = 0;
-  for (const auto& spec : specs) total += static_cast<double>(spec.rows * spec.columns) * element;
+  for (const auto& tensor : layout.tensors)
+    total += static_cast<double>(tensor.spec.rows) * static_cast<double>(tensor.row_bytes());
   const std::array boundaries{total * shares.device / 100, total * (shares.device + shares.host) / 100,
                               total * 2};  // the last: beyond every row
   double begin = 0;
-  for (const auto& spec : specs) {
-    TensorPlacement placement{spec, {}};
-    const double row_bytes = static_cast<double>(spec.columns) * element;
+  for (auto& tensor : layout.tensors) {
+    const std::int64_t rows = tensor.spec.rows;
+    const auto row_bytes = static_cast<double>(tensor.row_bytes());
     std::int64_t first = 0;
     for (const Tier tier : kTiers) {
-      const auto end = rows_before(boundaries[static_cast<std::size_t>(tier)], begin, row_bytes, spec.rows,
-                                   cut_unit(spec.rows, row_bytes, total));
+      const auto end = rows_before(boundaries[static_cast<std::size_t>(tier)], begin, row_bytes, rows,
+                                   cut_unit(rows, row_bytes, total));
       if (end <= first) continue;
-      const Bytes size = static_cast<Bytes>(end - first) * static_cast<Bytes>(spec.columns) * size_of(dtype);
-      placement.pieces.push_back({tier, first, end - first, layout.on(tier)});
-      layout.on(tier) += aligned(size);
+      tensor.pieces.push_back({tier, first, end - first, layout.on(tier)});
+      layout.on(tier) += aligned(static_cast<Bytes>(end - first) * tensor.row_bytes());
       first = end;
     }
-    begin += static_cast<double>(spec.rows) * row_bytes;
-    layout.tensors.push_back(std::move(placement));
+    begin += static_cast<double>(rows) * row_bytes;
   }
   layout.on(Tier::disk) = disk_aligned(layout.on(Tier::disk));
   return layout;

@@ -16,7 +16,8 @@ DType kv_dtype_for(DType weights) { return weights == DType::f16 ? DType::f16 : 
 
 memory::KvLayout lay_out_kv(const model::ModelConfig& config, const model::StageSlice& slice,
                             const memory::Round& round, const memory::Policy& policy, DType dtype) {
-  return memory::lay_out_kv(round, slice.layers, config.heads, config.head_dim(), dtype, policy.kv);
+  return memory::lay_out_kv(round, slice.layers, config.heads, {policy.kv_format, dtype, config.head_dim()},
+                            policy.kv);
 }
 
 KvPlan plan_kv(const model::ModelConfig& config, const model::StageSlice& slice,

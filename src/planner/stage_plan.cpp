@@ -33,7 +33,8 @@ StagePlan plan_stage(const StageRequest& request) {
   plan.bounds = bounds_of(rounds, policy, ranks);
   plan.needs = gpu ? cuda::needs(config, slice, plan.bounds, !device_link)
                    : cpu::needs(config, slice, weights, plan.bounds);
-  plan.weights = plan_weights(config, slice, weights, policy.weights, plan.needs.tables_whole);
+  plan.weights =
+      plan_weights(config, slice, weights, policy.weights, plan.needs.tables_whole, policy.weight_format);
   plan.kv = plan_kv(config, slice, rounds, policy, plan.needs.kv);
   const bool alone = slice.embedding && slice.head;
   const bool one_micro_batch = alone && (rounds.empty() || rounds.front().micro_batches.size() == 1);

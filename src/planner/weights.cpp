@@ -15,7 +15,7 @@ Bytes WeightPlan::all_slots() const { return static_cast<Bytes>(slots) * aligned
 Bytes WeightPlan::all_stages() const { return static_cast<Bytes>(stages) * aligned(stage_bytes); }
 
 WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
-                        const memory::TierShares& shares, bool tables_whole) {
+                        const memory::TierShares& shares, bool tables_whole, StorageFormat matrices) {
   WeightPlan plan;
   const bool move_tables = tables_whole && !shares.all_on_device();
   const memory::TierShares table_shares = move_tables ? memory::TierShares{0, 100} : shares;
@@ -39,8 +39,8 @@ WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlic
     add(plan.projection);
   }
   for (auto layer = slice.first; layer < slice.end(); layer = LayerId(layer.value + 1)) {
-    const auto& layout =
-        plan.groups.emplace_back(memory::lay_out_group(model::layer_tensors(config, layer), dtype, shares));
+    const auto& layout = plan.groups.emplace_back(
+        memory::lay_out_group(model::layer_tensors(config, layer), dtype, shares, matrices));
     plan.layers_move = plan.layers_move || layout.slot_bytes() > 0;
     plan.layers_on_disk = plan.layers_on_disk || layout.on(Tier::disk) > 0;
   }

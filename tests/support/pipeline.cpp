@@ -37,9 +37,10 @@ class Collector final : public executor::TokenSink {
 }  // namespace
 
 std::string to_string(const Setting& s) {
-  return fmt::format("{} ranks, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads", s.ranks,
-                     fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches, s.overlap,
-                     s.threads);
+  return fmt::format(
+      "{} ranks, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads, weights {}, KV {}",
+      s.ranks, fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches, s.overlap,
+      s.threads, name_of(s.weight_format), name_of(s.kv_format));
 }
 
 Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
@@ -53,6 +54,8 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
   options.policy.gpu_batches = setting.gpu_batches;
   options.policy.micro_batches = setting.micro_batches;
   options.policy.overlap = setting.overlap;
+  options.policy.weight_format = setting.weight_format;
+  options.policy.kv_format = setting.kv_format;
   options.sampling = setting.sampling;
   options.threads = setting.threads;
   options.offload_directory = std::filesystem::temp_directory_path();

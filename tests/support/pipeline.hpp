@@ -20,6 +20,7 @@ struct Setting {
   bool cuda = false;  // on GPU 0, which several ranks share
   bool nccl = false;  // each rank on a GPU of its own, hidden states from GPU to GPU
   kernels::SamplingOptions sampling{};
+  StorageFormat weight_format = StorageFormat::native, kv_format = StorageFormat::native;
 };
 std::string to_string(const Setting& setting);
 

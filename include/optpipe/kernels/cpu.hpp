@@ -1,9 +1,9 @@
 // Operations on CPU cores: the oracle of every other backend, and the CPU executor's engine.
 //
-// Activations are fp32; weights stay in their own format and are widened on the way through the cache. Every
-// result element is computed by one fixed sequence of operations that depends on its own inputs alone:
-// neither the number of rows beside it, nor the number of threads, nor how weights are cut into segments
-// changes a bit of it. That is what makes tokens independent of placement.
+// Activations are fp32; weights, keys and values stay in their own format, quantized or not, and are widened
+// on the way through the cache. Every result element is computed by one fixed sequence of operations that
+// depends on its own inputs alone: neither the number of rows beside it, nor the number of threads, nor how
+// weights are cut into segments changes a bit of it. That is what makes tokens independent of placement.
 //
 // All functions run on the calling thread and up to `threads` - 1 others, and return when the result is
 // there.
@@ -14,12 +14,13 @@
 #include <span>
 
 #include "optpipe/base/dtype.hpp"
+#include "optpipe/base/storage_format.hpp"
 
 namespace optpipe::kernels {
 
 // A matrix [rows, columns], row-major, whose rows lie in up to a few pieces (parts on different tiers).
 struct MatrixPiece {
-  const std::byte* data = nullptr;  // [rows, columns]
+  const std::byte* data = nullptr;  // [rows] of the matrix' row format
   std::int64_t rows = 0;
 };
 struct MatrixView {
@@ -27,6 +28,9 @@ struct MatrixView {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::span<const MatrixPiece> pieces;  // together `rows`, in order
+  StorageFormat format = StorageFormat::native;
+
+  RowFormat row_format() const { return {format, dtype, columns}; }
 };
 // A vector in the weights' format; data == nullptr: absent (no bias, no affine norm).
 struct VectorView {
@@ -57,14 +61,18 @@ void layer_norm(const float* x, std::int64_t m, std::int64_t h, VectorView weigh
 // 1, each attending to all positions up to its own. Serves prefill (rows = context) and decode (rows = 1).
 struct AttentionTask {
   const float* q = nullptr;      // [rows, heads · dim], row stride q_stride
-  const std::byte* k = nullptr;  // [context, heads · dim] in kv_dtype, row stride kv_stride
+  const std::byte* k = nullptr;  // [context] rows of `heads` runs in the format of keys and values
   const std::byte* v = nullptr;
   float* out = nullptr;  // [rows, heads · dim], row stride q_stride
   std::int64_t rows = 0, context = 0, heads = 0;
-  std::int64_t q_stride = 0, kv_stride = 0;  // in elements
+  std::int64_t q_stride = 0, kv_stride = 0;  // in elements; quantized rows lie side by side
 };
-// softmax(q · kᵀ · dim^-0.5) · v for every task, softmax in fp32.
-void attention(std::span<const AttentionTask> tasks, std::int64_t head_dim, DType kv_dtype, int threads);
+// softmax(q · kᵀ · dim^-0.5) · v for every task, softmax in fp32. A head is a run of `kv`, which gives
+// head_dim.
+void attention(std::span<const AttentionTask> tasks, const RowFormat& kv, int threads);
+inline void attention(std::span<const AttentionTask> tasks, std::int64_t head_dim, DType kv, int threads) {
+  attention(tasks, RowFormat{StorageFormat::native, kv, head_dim}, threads);
+}
 
 // Widening and narrowing (round to nearest even) of contiguous elements.
 void to_float(const std::byte* from, DType type, float* out, std::int64_t count);

@@ -28,7 +28,11 @@ inline constexpr float kLargestQuantized = 65280;
 void quantize(const RowFormat& format, std::int64_t runs, const float* from, std::byte* to);
 void dequantize(const RowFormat& format, std::int64_t runs, const std::byte* from, float* to);
 
-// The same in plain loops, one number at a time: the definition.
+// One row in any format: from_float or quantize, to_float or dequantize (kernels/cpu.hpp).
+void narrow_row(const RowFormat& format, std::int64_t runs, const float* from, std::byte* to);
+void widen_row(const RowFormat& format, std::int64_t runs, const std::byte* from, float* to);
+
+// The same as quantize and dequantize in plain loops, one number at a time: the definition.
 namespace reference {
 void quantize(const RowFormat& format, std::int64_t runs, const float* from, std::byte* to);
 void dequantize(const RowFormat& format, std::int64_t runs, const std::byte* from, float* to);

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "optpipe/base/dtype.hpp"
 #include "optpipe/base/ids.hpp"
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/base/units.hpp"
 #include "optpipe/memory/round.hpp"
 
@@ -20,7 +20,7 @@ struct KvSegment {
   std::int32_t first_head = 0;
   std::int32_t heads = 0;
   std::int64_t positions = 0;  // capacity
-  Bytes row_bytes = 0;         // heads · head_dim · element
+  Bytes row_bytes = 0;         // of `heads` runs in the layout's format
   Bytes array_bytes = 0;  // from the first key to the first value: positions · row_bytes, whole pages on disk
   Bytes offset = 0;
 
@@ -42,7 +42,7 @@ struct KvBlock {
 struct KvLayout {
   std::int64_t gpu_batches = 0;
   std::int64_t layers = 0;
-  DType dtype{};
+  RowFormat format;              // of rows; a head is a run
   std::vector<KvBlock> blocks;   // [micro-batch][GPU batch][layer of the slice]
   std::array<Bytes, 3> bytes{};  // of all blocks on each tier
   Bytes slot_bytes = 0;          // the largest block's
@@ -55,7 +55,7 @@ struct KvLayout {
 
 // Splits by bytes over whole heads; what rounding takes from a share in one block it gives back in the next,
 // so that the shares hold over the slice.
-KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, std::int64_t head_dim,
-                    DType dtype, const TierShares& shares);
+KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, const RowFormat& format,
+                    const TierShares& shares);
 
 }  // namespace optpipe::memory

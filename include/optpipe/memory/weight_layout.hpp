@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/base/units.hpp"
 #include "optpipe/memory/policy.hpp"
 #include "optpipe/model/tensors.hpp"
@@ -21,11 +22,13 @@ struct TensorPiece {
 
 struct TensorPlacement {
   model::TensorSpec spec;
+  RowFormat format;                 // of its rows
   std::vector<TensorPiece> pieces;  // in row order, at most one a tier
+
+  Bytes row_bytes() const { return format.row_bytes(); }
 };
 
 struct GroupLayout {
-  DType dtype{};
   std::vector<TensorPlacement> tensors;
   std::array<Bytes, 3> bytes{};  // of the group's block on each tier
 
@@ -39,7 +42,9 @@ struct GroupLayout {
 
 // Splits the group by bytes: in the tensors' order, the first `shares.device` percent lies on the device, the
 // next `shares.host` percent on the host, the rest on disk. Cuts fall between rows,
-// at multiples of eight where that costs less than 0.1 % of the group; vectors are not cut.
-GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dtype, const TierShares& shares);
+// at multiples of eight where that costs less than 0.1 % of the group; vectors are not cut. Matrices are kept
+// in the format `matrices`, vectors as they are.
+GroupLayout lay_out_group(const std::vector<model::TensorSpec>& specs, DType dtype, const TierShares& shares,
+                          StorageFormat matrices = StorageFormat::native);
 
 }  // namespace optpipe::memory

@@ -28,9 +28,11 @@ struct WeightPlan {
   Bytes all_stages() const;  // on the host
 };
 
+// Layers' matrices are kept in the format `matrices`; embedding tables, project_in and the head as they are.
 // With `tables_whole`, embedding tables that are not wholly on the device lie on the host and are not shared
 // with the head.
 WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
-                        const memory::TierShares& shares, bool tables_whole = false);
+                        const memory::TierShares& shares, bool tables_whole = false,
+                        StorageFormat matrices = StorageFormat::native);
 
 }  // namespace optpipe::planner

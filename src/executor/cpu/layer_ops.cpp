@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "optpipe/kernels/quantized.hpp"
+
 namespace optpipe::executor {
 namespace {
 
@@ -91,24 +93,23 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
     linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
     linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
     linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
-    append(begin, count, segments, kv.layout().dtype);
+    append(begin, count, segments, kv.layout().format);
   }
 }
 
 void LayerOps::append(std::int64_t first, std::int64_t count, const std::vector<KvStore::Segment>& segments,
-                      DType dtype) const {
+                      const RowFormat& format) const {
   const std::int64_t h = config_.hidden, dim = config_.head_dim();
   for (const auto& segment : segments) {
     // A chunk may hold the end of one sequence and the beginning of others.
     const auto begin = std::max(first, segment.rows.first_row);
     const auto end = std::min(first + count, segment.rows.first_row + segment.rows.count);
-    const auto width = segment.heads * dim;
     for (std::int64_t row = begin; row < end; ++row) {
       const auto position = segment.rows.position + row - segment.rows.first_row;
-      const auto to = static_cast<std::size_t>(position * width) * size_of(dtype);
+      const auto to = static_cast<Bytes>(position) * format.row_bytes(segment.heads);
       const auto from = (row - first) * h + segment.first_head * dim;
-      kernels::from_float(keys_ + from, segment.keys + to, dtype, width);
-      kernels::from_float(values_ + from, segment.values + to, dtype, width);
+      kernels::narrow_row(format, segment.heads, keys_ + from, segment.keys + to);
+      kernels::narrow_row(format, segment.heads, values_ + from, segment.values + to);
     }
   }
 }
@@ -121,7 +122,7 @@ void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::P
     tasks.push_back({q_ + first, segment.keys, segment.values, attended_ + first, segment.rows.count,
                      segment.rows.position + segment.rows.count, segment.heads, h, segment.heads * dim});
   }
-  kernels::attention(tasks, dim, kv.layout().dtype, threads_);
+  kernels::attention(tasks, kv.layout().format, threads_);
 }
 
 void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, float* x) {

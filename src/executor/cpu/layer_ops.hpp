@@ -49,7 +49,7 @@ class LayerOps {
   // Narrows keys and values of rows [first, first + count) of the batch, held in keys_ and values_, into the
   // cache.
   void append(std::int64_t first, std::int64_t count, const std::vector<KvStore::Segment>& segments,
-              DType dtype) const;
+              const RowFormat& format) const;
   void linear(const Use& use, model::Role weight, model::Role bias, const float* x, std::int64_t rows,
               kernels::Epilogue epilogue, float* out) const;
   void norm(const Use& use, model::Role weight, model::Role bias, const float* x, std::int64_t rows,

@@ -20,7 +20,7 @@ BaseStage::BaseStage(const StageInputs& inputs, planner::StagePlan plan, const T
       options_(inputs.options),
       transport_(inputs.transport),
       disk_(inputs.options.offload_directory, plan_.disk_bytes, {.checksums = inputs.options.verify_offload}),
-      weights_(plan_.weights, inputs.checkpoint, disk_, memory, copier),
+      weights_(plan_.weights, inputs.checkpoint, disk_, memory, copier, inputs.options.threads),
       kv_(plan_.kv, disk_, memory),
       hidden_(plan_.hidden, disk_, memory),
       on_failure_(inputs.on_failure) {}

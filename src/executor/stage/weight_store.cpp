@@ -1,7 +1,6 @@
 #include "executor/stage/weight_store.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -28,10 +27,9 @@ DType weight_dtype(const model::ModelConfig& config, const model::StageSlice& sl
 }
 
 WeightStore::WeightStore(planner::WeightPlan plan, const model::Checkpoint& checkpoint,
-                         memory::DiskFile& disk, const TierMemory& memory, Copier& copier)
+                         memory::DiskFile& disk, const TierMemory& memory, Copier& copier, int threads)
     : plan_(std::move(plan)),
       disk_(disk),
-      device_is_host_(memory.device.is_host_accessible()),
       device_("weights on the device", plan_.bytes[0] + plan_.all_slots(), memory.device),
       host_("weights on the host", plan_.bytes[1] + plan_.all_stages(), memory.host) {
   // Stages first: whole pages each, from the page on which the arena begins.
@@ -47,9 +45,11 @@ WeightStore::WeightStore(planner::WeightPlan plan, const model::Checkpoint& chec
   for (int i = 0; i < plan_.slots; ++i) slots_.push_back(device_.take(plan_.slot_bytes));
   token_table_ =
       tables_.layout.find(Role::token_embedding) != nullptr || groups_.empty() ? &tables_ : &groups_.back();
-  fill(tables_, checkpoint, copier);
-  fill(projection_, checkpoint, copier);
-  for (const Group& group : groups_) fill(group, checkpoint, copier);
+  std::vector<LoadTask> tasks;
+  add_tasks(tables_, tasks);
+  add_tasks(projection_, tasks);
+  for (const Group& group : groups_) add_tasks(group, tasks);
+  load_weights(tasks, checkpoint, disk_, copier, memory.device.is_host_accessible(), threads);
 }
 
 void WeightStore::place(Group& group, memory::Arena& device, memory::Arena& host) {
@@ -58,69 +58,15 @@ void WeightStore::place(Group& group, memory::Arena& device, memory::Arena& host
   if (group.layout.on(Tier::disk) > 0) group.disk_base = disk_.take(group.layout.on(Tier::disk));
 }
 
-namespace {
-
-void check_shape(const model::TensorSpec& spec, const model::TensorInfo& info,
-                 const model::Checkpoint& checkpoint) {
-  const std::vector<std::int64_t> expected =
-      spec.vector ? std::vector{spec.columns} : std::vector{spec.rows, spec.columns};
-  if (info.shape != expected)
-    throw InputError(fmt::format(
-        "{}: {} has shape [{}], but config.json asks for [{}]: the weights and the configuration belong "
-        "to different models",
-        checkpoint.describe(), spec.name, fmt::join(info.shape, ", "), fmt::join(expected, ", ")));
-}
-
-}  // namespace
-
-// Goes through the tensor in chunks of rows, so that neither conversion nor the way to disk needs a copy of
-// the whole.
-void WeightStore::fill(const Group& group, const model::Checkpoint& checkpoint, Copier& copier) {
-  constexpr Bytes kChunk = 8 * kMiB;
-  std::vector<std::byte> raw;
+void WeightStore::add_tasks(const Group& group, std::vector<LoadTask>& tasks) const {
   for (const auto& tensor : group.layout.tensors) {
-    const auto& spec = tensor.spec;
-    const auto info = checkpoint.find(spec.name);
-    if (!info)
-      throw InputError(
-          fmt::format("{} has no tensor {}: it is incomplete, or config.json describes another model",
-                      checkpoint.describe(), spec.name));
-    check_shape(spec, *info, checkpoint);
-    const Bytes row_bytes = static_cast<Bytes>(spec.columns) * size_of(plan_.dtype);
-    const auto chunk_rows = std::max<std::int64_t>(1, static_cast<std::int64_t>(kChunk / row_bytes));
-    memory::HostPages pages;
-    memory::Arena arena(
-        "a part of a weight on its way",
-        static_cast<Bytes>(std::min(chunk_rows, spec.rows)) * row_bytes + memory::kDiskAlignment, pages);
-    const auto chunk_pages = arena.take(arena.capacity());
     for (const auto& piece : tensor.pieces) {
-      for (std::int64_t row = 0; row < piece.rows; row += chunk_rows) {
-        const auto rows = std::min(chunk_rows, piece.rows - row);
-        const auto count = rows * spec.columns;
-        const Bytes size = static_cast<Bytes>(rows) * row_bytes,
-                    offset = piece.offset + static_cast<Bytes>(row) * row_bytes;
-        const bool in_place = piece.tier == Tier::host || (piece.tier == Tier::device && device_is_host_);
-        // On the way to disk, as far from a page's begin as in the file.
-        const Bytes shift =
-            piece.tier == Tier::disk ? (group.disk_base + offset) % memory::kDiskAlignment : 0;
-        std::byte* const chunk = chunk_pages.data() + shift;
-        std::byte* to = in_place ? group.base[static_cast<std::size_t>(piece.tier)] + offset : chunk;
-        const auto first = (piece.first_row + row) * spec.columns;
-        if (info->dtype == plan_.dtype) {
-          checkpoint.read(spec.name, first, count, {to, size});
-        } else {
-          raw.resize(static_cast<std::size_t>(count) * size_of(info->dtype));
-          checkpoint.read(spec.name, first, count, raw);
-          convert(raw.data(), info->dtype, to, plan_.dtype, static_cast<std::size_t>(count));
-        }
-        if (in_place) continue;
-        if (piece.tier == Tier::disk) {
-          disk_.write(group.disk_base + offset, std::span<const std::byte>(chunk, size));
-        } else {
-          copier.copy(group.base[0] + offset, chunk, size);
-          copier.finish();
-        }
-      }
+      LoadTask task{tensor.spec, tensor.format, piece.tier, piece.first_row, piece.rows, nullptr, 0};
+      if (piece.tier == Tier::disk)
+        task.disk_offset = group.disk_base + piece.offset;
+      else
+        task.memory = group.base[static_cast<std::size_t>(piece.tier)] + piece.offset;
+      tasks.push_back(task);
     }
   }
 }
@@ -149,7 +95,7 @@ void WeightStore::load(std::size_t group, std::int32_t slot, std::int32_t stage,
 
 Matrix WeightStore::view(const Group& group, const memory::TensorPlacement& tensor,
                          const std::byte* slot) const {
-  Matrix matrix{plan_.dtype, tensor.spec.rows, tensor.spec.columns, {}, 0};
+  Matrix matrix{plan_.dtype, tensor.spec.rows, tensor.spec.columns, {}, 0, tensor.format.format};
   for (const auto& piece : tensor.pieces) {
     const std::byte* block = group.base[0];
     if (piece.tier == Tier::host) block = slot;
@@ -178,7 +124,7 @@ void WeightStore::gather(Role table, std::int64_t row, std::span<float> out) con
   const auto* tensor = group.layout.find(group.layout.find(table) != nullptr ? table : Role::lm_head);
   OPTPIPE_CHECK(tensor != nullptr && row >= 0 && row < tensor->spec.rows, "row {} of table {}", row,
                 static_cast<int>(table));
-  const Bytes row_bytes = static_cast<Bytes>(tensor->spec.columns) * size_of(plan_.dtype);
+  const Bytes row_bytes = tensor->row_bytes();
   for (const auto& piece : tensor->pieces) {
     if (row < piece.first_row || row >= piece.first_row + piece.rows) continue;
     const Bytes offset = piece.offset + static_cast<Bytes>(row - piece.first_row) * row_bytes;

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "executor/stage/backend.hpp"
+#include "executor/stage/weight_loader.hpp"
 #include "optpipe/kernels/cpu.hpp"
 #include "optpipe/memory/arena.hpp"
 #include "optpipe/memory/disk_file.hpp"
@@ -20,16 +20,17 @@ struct Matrix {
   std::int64_t rows = 0, columns = 0;
   std::array<kernels::MatrixPiece, 3> pieces{};
   std::size_t count = 0;
+  StorageFormat format = StorageFormat::native;
 
-  kernels::MatrixView view() const { return {dtype, rows, columns, {pieces.data(), count}}; }
+  kernels::MatrixView view() const { return {dtype, rows, columns, {pieces.data(), count}, format}; }
 };
 
 class WeightStore {
  public:
   // Takes memory and reads the slice from the checkpoint. Throws InputError for a tensor that is missing or
-  // has another shape than the configuration says.
+  // has another shape than the configuration says. Reads, and quantizes, with up to `threads` threads.
   WeightStore(planner::WeightPlan plan, const model::Checkpoint& checkpoint, memory::DiskFile& disk,
-              const TierMemory& memory, Copier& copier);
+              const TierMemory& memory, Copier& copier, int threads);
 
   void read(std::size_t group, std::int32_t stage);  // disk → stage
   // host, stage → slot; part `part` of `parts`
@@ -55,12 +56,11 @@ class WeightStore {
   };
 
   void place(Group& group, memory::Arena& device, memory::Arena& host);
-  void fill(const Group& group, const model::Checkpoint& checkpoint, Copier& copier);
+  void add_tasks(const Group& group, std::vector<LoadTask>& tasks) const;
   Matrix view(const Group& group, const memory::TensorPlacement& tensor, const std::byte* slot) const;
 
   planner::WeightPlan plan_;
   memory::DiskFile& disk_;
-  bool device_is_host_ = true;
   memory::Arena device_, host_;
   Group tables_, projection_;
   std::vector<Group> groups_;

@@ -10,6 +10,7 @@
 #include "kernels/cpu/attention_parts-inl.hpp"
 #include "kernels/cpu/attention_plan.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/quantized-inl.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "optpipe/base/check.hpp"
 
@@ -27,13 +28,36 @@ template <class T>
 constexpr std::int64_t kLineElements = 64 / sizeof(T);  // of a cache line
 
 // What a unit works with.
-template <class T>
-struct Frame {
-  const T *k, *v;                    // [context, heads · dim] from the unit's first head
-  std::int64_t stride, dim, pitch;   // of k and v; of a head; of a padded head in scratch
+struct Workspace {
+  std::int64_t dim, pitch;           // of a head; of a padded head in scratch
   std::int64_t limit, scores_pitch;  // positions the last query sees; of a row of scores
   float *q, *scores, *sums, *panel;  // scratch
 };
+template <class T>
+struct Frame : Workspace {
+  const T *k, *v;  // [context, heads · dim] from the unit's first head
+  std::int64_t stride;
+};
+struct Codes {};  // in place of a number's type: quantized keys and values
+template <>
+struct Frame<Codes> : Workspace {
+  const std::byte *k, *v;  // [context] rows of all heads of the task
+  RowFormat format;
+  std::int64_t heads, head_begin;  // of the task; the unit's first
+};
+
+// Row `position` of keys or values (`from`) of head `head` of the unit, widened to the panel's row `to`.
+template <class T>
+HWY_ATTR HWY_INLINE void widen_head(const Frame<T>& f, const T* from, std::int64_t position,
+                                    std::int64_t head, float* to) {
+  widen(from + position * f.stride + head * f.dim, f.dim, to, f.pitch);
+}
+HWY_ATTR HWY_INLINE void widen_head(const Frame<Codes>& f, const std::byte* from, std::int64_t position,
+                                    std::int64_t head, float* to) {
+  widen_quantized(f.format, f.heads, from + static_cast<Bytes>(position) * f.format.row_bytes(f.heads),
+                  f.head_begin + head, 0, f.dim, to);
+  std::fill(to + f.dim, to + f.pitch, 0.0f);
+}
 
 HWY_ATTR void scale(const float* q, std::int64_t dim, float* to, std::int64_t pitch) {
   const Floats d;
@@ -77,8 +101,7 @@ HWY_ATTR void decode(const AttentionTask& task, const AttentionUnit& unit, const
 }
 
 // Queries row .. row + count - 1 of the unit against keys p .. p_end - 1 in the panel.
-template <class T>
-HWY_ATTR void score_block(const Frame<T>& f, std::int64_t rows, std::int64_t first_limit, std::int64_t p,
+HWY_ATTR void score_block(const Workspace& f, std::int64_t rows, std::int64_t first_limit, std::int64_t p,
                           std::int64_t p_end) {
   for (std::int64_t r = 0; r < rows; r += kTileRows) {
     const std::int64_t count = std::min<std::int64_t>(kTileRows, rows - r);
@@ -94,8 +117,7 @@ HWY_ATTR void score_block(const Frame<T>& f, std::int64_t rows, std::int64_t fir
 }
 
 // Values p .. p_end - 1 in the panel, weighted, to the sums of all queries that see them.
-template <class T>
-HWY_ATTR void weigh_block(const Frame<T>& f, std::int64_t rows, std::int64_t first_limit, std::int64_t p,
+HWY_ATTR void weigh_block(const Workspace& f, std::int64_t rows, std::int64_t first_limit, std::int64_t p,
                           std::int64_t p_end) {
   for (std::int64_t r = 0; r < rows; r += kTileRows) {
     const std::int64_t count = std::min<std::int64_t>(kTileRows, rows - r);
@@ -122,36 +144,29 @@ template <class T>
 HWY_ATTR void prefill(const AttentionTask& task, const AttentionUnit& unit, std::int64_t head,
                       const Frame<T>& f) {
   const std::int64_t rows = unit.row_end - unit.row_begin, first_limit = f.limit - rows + 1;
-  const std::int64_t column = (head - unit.head_begin) * f.dim;
+  const std::int64_t unit_head = head - unit.head_begin;
   const std::int64_t offset = unit.row_begin * task.q_stride + head * f.dim;
   for (std::int64_t r = 0; r < rows; ++r)
     scale(task.q + offset + r * task.q_stride, f.dim, f.q + r * f.pitch, f.pitch);
   for (std::int64_t p = 0; p < f.limit; p += kPositions) {
     const std::int64_t end = std::min(p + kPositions, f.limit);
-    for (std::int64_t i = p; i < end; ++i)
-      widen(f.k + i * f.stride + column, f.dim, f.panel + (i - p) * f.pitch, f.pitch);
+    for (std::int64_t i = p; i < end; ++i) widen_head(f, f.k, i, unit_head, f.panel + (i - p) * f.pitch);
     score_block(f, rows, first_limit, p, end);
   }
   for (std::int64_t r = 0; r < rows; ++r) softmax(f.scores + r * f.scores_pitch, first_limit + r);
   std::fill_n(f.sums, rows * f.pitch, 0.0f);
   for (std::int64_t p = 0; p < f.limit; p += kPositions) {
     const std::int64_t end = std::min(p + kPositions, f.limit);
-    for (std::int64_t i = p; i < end; ++i)
-      widen(f.v + i * f.stride + column, f.dim, f.panel + (i - p) * f.pitch, f.pitch);
+    for (std::int64_t i = p; i < end; ++i) widen_head(f, f.v, i, unit_head, f.panel + (i - p) * f.pitch);
     weigh_block(f, rows, first_limit, p, end);
   }
   for (std::int64_t r = 0; r < rows; ++r)
     store_row(f.sums + r * f.pitch, f.dim, task.out + offset + r * task.q_stride);
 }
 
-template <class T>
-HWY_ATTR void run(const AttentionTask& task, const AttentionUnit& unit, std::int64_t dim) {
-  const std::int64_t rows = unit.row_end - unit.row_begin, heads = unit.head_end - unit.head_begin;
-  const std::int64_t queries = rows == 1 ? heads : rows;  // at a time
-  Frame<T> f{};
-  f.k = reinterpret_cast<const T*>(task.k) + unit.head_begin * dim;
-  f.v = reinterpret_cast<const T*>(task.v) + unit.head_begin * dim;
-  f.stride = task.kv_stride;
+// `queries`: at a time.
+HWY_ATTR void take_scratch(const AttentionTask& task, const AttentionUnit& unit, std::int64_t dim,
+                           std::int64_t queries, Workspace& f) {
   f.dim = dim;
   f.pitch = align_floats(dim);
   f.limit = task.context - task.rows + unit.row_end;
@@ -160,13 +175,36 @@ HWY_ATTR void run(const AttentionTask& task, const AttentionUnit& unit, std::int
   f.sums = f.q + queries * f.pitch;
   f.panel = f.sums + queries * f.pitch;
   f.scores = f.panel + kPositions * f.pitch;
+}
+
+template <class T>
+HWY_ATTR void run(const AttentionTask& task, const AttentionUnit& unit, std::int64_t dim) {
+  const std::int64_t rows = unit.row_end - unit.row_begin, heads = unit.head_end - unit.head_begin;
+  Frame<T> f{};
+  f.k = reinterpret_cast<const T*>(task.k) + unit.head_begin * dim;
+  f.v = reinterpret_cast<const T*>(task.v) + unit.head_begin * dim;
+  f.stride = task.kv_stride;
+  take_scratch(task, unit, dim, rows == 1 ? heads : rows, f);
   if (rows == 1) return decode(task, unit, f);
   for (std::int64_t head = unit.head_begin; head < unit.head_end; ++head) prefill(task, unit, head, f);
 }
 
-HWY_ATTR void attention_unit(const AttentionTask& task, const AttentionUnit& unit, std::int64_t dim,
-                             DType type) {
-  switch (type) {
+// Quantized keys and values pass through the panel in decode too.
+HWY_ATTR void run_codes(const AttentionTask& task, const AttentionUnit& unit, const RowFormat& format) {
+  Frame<Codes> f{};
+  f.k = task.k;
+  f.v = task.v;
+  f.format = format;
+  f.heads = task.heads;
+  f.head_begin = unit.head_begin;
+  take_scratch(task, unit, format.run, unit.row_end - unit.row_begin, f);
+  for (std::int64_t head = unit.head_begin; head < unit.head_end; ++head) prefill(task, unit, head, f);
+}
+
+HWY_ATTR void attention_unit(const AttentionTask& task, const AttentionUnit& unit, const RowFormat& format) {
+  if (is_quantized(format.format)) return run_codes(task, unit, format);
+  const std::int64_t dim = format.run;
+  switch (format.dtype) {
     case DType::f32:
       return run<float>(task, unit, dim);
     case DType::f16:
@@ -186,25 +224,27 @@ namespace {
 
 HWY_EXPORT(attention_unit);
 
-void check(const AttentionTask& task, std::int64_t head_dim) {
+void check(const AttentionTask& task, const RowFormat& kv) {
+  const std::int64_t head_dim = kv.run;
   OPTPIPE_CHECK(task.rows >= 0 && task.heads >= 0, "{} rows, {} heads", task.rows, task.heads);
   OPTPIPE_CHECK(task.context >= task.rows, "{} queries in a context of {}", task.rows, task.context);
   OPTPIPE_CHECK(task.rows <= 1 || task.q_stride >= task.heads * head_dim, "q stride {}", task.q_stride);
-  OPTPIPE_CHECK(task.context <= 1 || task.kv_stride >= task.heads * head_dim, "kv stride {}", task.kv_stride);
+  OPTPIPE_CHECK(task.context <= 1 || is_quantized(kv.format) || task.kv_stride >= task.heads * head_dim,
+                "kv stride {}", task.kv_stride);
 }
 
 }  // namespace
 
-void attention(std::span<const AttentionTask> tasks, std::int64_t head_dim, DType kv_dtype, int threads) {
-  OPTPIPE_CHECK(head_dim > 0, "head dimension {}", head_dim);
-  for (const AttentionTask& task : tasks) check(task, head_dim);
+void attention(std::span<const AttentionTask> tasks, const RowFormat& kv, int threads) {
+  OPTPIPE_CHECK(kv.run > 0, "head dimension {}", kv.run);
+  for (const AttentionTask& task : tasks) check(task, kv);
   thread_local AttentionPlan own_plan;
   AttentionPlan& plan = own_plan;  // the calling thread's, for all threads
-  plan.make(tasks, head_dim * static_cast<std::int64_t>(size_of(kv_dtype)), threads);
+  plan.make(tasks, static_cast<std::int64_t>(kv.row_bytes()), threads);
   parallel_for(plan.units(), threads, [&](std::int64_t i) {
     const AttentionUnit unit = plan.unit(i);
     HWY_DYNAMIC_DISPATCH(attention_unit)
-    (tasks[static_cast<std::size_t>(unit.task)], unit, head_dim, kv_dtype);
+    (tasks[static_cast<std::size_t>(unit.task)], unit, kv);
   });
 }
 

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cpu/dot_tile-inl.hpp"
 #include "kernels/cpu/linear_plan.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/quantized-inl.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "optpipe/base/check.hpp"
 
@@ -18,13 +20,31 @@ namespace optpipe::kernels::HWY_NAMESPACE {
 namespace {
 
 // Row `n` of the weight, wherever its piece lies.
-template <class T>
-const T* row_of(const MatrixView& weight, std::int64_t n) {
+const std::byte* row_at(const MatrixView& weight, std::int64_t n, Bytes row_bytes) {
   for (const MatrixPiece& piece : weight.pieces) {
-    if (n < piece.rows) return reinterpret_cast<const T*>(piece.data) + n * weight.columns;
+    if (n < piece.rows) return piece.data + static_cast<Bytes>(n) * row_bytes;
     n -= piece.rows;
   }
   return nullptr;
+}
+template <class T>
+const T* row_of(const MatrixView& weight, std::int64_t n) {
+  return reinterpret_cast<const T*>(row_at(weight, n, static_cast<Bytes>(weight.columns) * sizeof(T)));
+}
+struct Codes {};  // in place of a number's type: rows of a quantized weight
+
+// Elements [k, k + count) of row n to the aligned `to`, padded with zeros.
+template <class T>
+HWY_ATTR void widen_row(const MatrixView& weight, std::int64_t n, std::int64_t k, std::int64_t count,
+                        float* to) {
+  const std::int64_t padded = align_floats(count);
+  if constexpr (std::is_same_v<T, Codes>) {
+    const RowFormat format = weight.row_format();
+    widen_quantized(format, 1, row_at(weight, n, format.row_bytes()), 0, k, count, to);
+    std::fill(to + count, to + padded, 0.0f);
+  } else {
+    widen(row_of<T>(weight, n) + k, count, to, padded);
+  }
 }
 
 // Rows n .. n + 3, the last one again where the weight ends: its products are computed and dropped.
@@ -85,7 +105,7 @@ HWY_ATTR void sum_widening(const LinearArguments& a, const LinearUnit& unit, flo
   for (std::int64_t k = 0; k < a.weight->columns; k += kColumnBlock) {
     const std::int64_t count = std::min(kColumnBlock, a.weight->columns - k);
     for (std::int64_t n = 0; n < n_count; ++n)
-      widen(row_of<T>(*a.weight, unit.n_begin + n) + k, count, w + n * kPanelPitch, align_floats(count));
+      widen_row<T>(*a.weight, unit.n_begin + n, k, count, w + n * kPanelPitch);
     for (std::int64_t m = unit.m_begin; m < unit.m_end; m += kTileRows) {
       const std::int64_t m_count = std::min<std::int64_t>(kTileRows, unit.m_end - m);
       const float* x = a.x + m * a.x_stride + k;
@@ -95,6 +115,16 @@ HWY_ATTR void sum_widening(const LinearArguments& a, const LinearUnit& unit, flo
                        k > 0, sums + (m - unit.m_begin) * pitch, pitch);
     }
   }
+}
+
+// A quantized weight is widened in any case: a few rows at a time, in the first-level cache, where each is
+// used but once.
+HWY_ATTR void sum_streaming_codes(const LinearArguments& a, const LinearUnit& unit, float* sums,
+                                  std::int64_t pitch, float* panel) {
+  for (std::int64_t n = unit.n_begin; n < unit.n_end; n += kTileColumns)
+    sum_widening<Codes>(a,
+                        {unit.m_begin, unit.m_end, n, std::min<std::int64_t>(n + kTileColumns, unit.n_end)},
+                        sums + n - unit.n_begin, pitch, panel);
 }
 
 // x·Φ(x), lane by lane: OPT's own activation is ReLU, and the exact GELU needs the library's erf.
@@ -142,11 +172,16 @@ template <class T>
 HWY_ATTR void run(const LinearArguments& a, const LinearUnit& unit, bool with_panel) {
   const std::int64_t m_count = unit.m_end - unit.m_begin, n_count = unit.n_end - unit.n_begin;
   const std::int64_t pitch = align_floats(n_count),
-                     panel_floats = with_panel ? (kTileRows + n_count) * kPanelPitch : 0;
+                     panel_rows = with_panel                 ? n_count
+                                  : std::is_same_v<T, Codes> ? kTileColumns
+                                                             : 0,
+                     panel_floats = panel_rows > 0 ? (kTileRows + panel_rows) * kPanelPitch : 0;
   float* bias = thread_scratch(pitch + m_count * pitch + panel_floats);
   float* sums = bias + pitch;
   if (with_panel)
     sum_widening<T>(a, unit, sums, pitch, sums + m_count * pitch);
+  else if constexpr (std::is_same_v<T, Codes>)
+    sum_streaming_codes(a, unit, sums, pitch, sums + m_count * pitch);
   else
     sum_streaming<T>(a, unit, sums, pitch);
   const auto bias_offset = static_cast<std::size_t>(unit.n_begin) * size_of(a.bias.dtype);
@@ -158,6 +193,7 @@ HWY_ATTR void run(const LinearArguments& a, const LinearUnit& unit, bool with_pa
 }
 
 HWY_ATTR void linear_unit(const LinearArguments& a, const LinearUnit& unit, bool with_panel) {
+  if (is_quantized(a.weight->format)) return run<Codes>(a, unit, with_panel);
   switch (a.weight->dtype) {
     case DType::f32:
       return run<float>(a, unit, with_panel);
@@ -195,7 +231,7 @@ void linear(const float* x, std::int64_t x_stride, std::int64_t m, const MatrixV
   if (m <= 0 || weight.rows == 0) return;
   const LinearArguments arguments{x, x_stride, m, &weight, bias, epilogue, out, out_stride};
   check(arguments);
-  const auto row_bytes = weight.columns * static_cast<std::int64_t>(size_of(weight.dtype));
+  const auto row_bytes = static_cast<std::int64_t>(weight.row_format().row_bytes());
   const LinearPlan plan = plan_linear(m, weight.rows, row_bytes, threads);
   parallel_for(plan.units(), threads, [&](std::int64_t i) {
     HWY_DYNAMIC_DISPATCH(linear_unit)(arguments, plan.unit(i), plan.widen);

@@ -2,8 +2,8 @@
 //
 // A tile instruction multiplies bf16 numbers and adds up in fp32. An fp32 activation is taken as the sum of
 // two bf16 numbers (16 bits of it), an fp16 weight as the sum of two, which is exact, a bf16 weight is one;
-// the product of the two small parts is left out. That errs by up to 2^-15 of each term, with random sign,
-// and still runs several times as fast as fp32 vectors.
+// a quantized weight counts with 16 bits; the product of the two small parts is left out. That errs by up to
+// 2^-15 of each term, with random sign, and still runs several times as fast as fp32 vectors.
 //
 // Tiles hold 16 weight rows x 32 of k, against 32 of k x 16 rows of x; a result element sums over k in one
 // fixed order, whatever lies beside it, so bits depend on nothing but its own inputs.
@@ -16,6 +16,7 @@
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "optpipe/kernels/cpu.hpp"
+#include "optpipe/kernels/quantized.hpp"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -99,6 +100,16 @@ OPTPIPE_TARGET void pack_rows(const float* x, std::int64_t stride, std::int64_t 
         tile[kTile / 2 + pair * kTileRows + row] = lo_pairs[pair];
       }
     }
+  }
+}
+
+// One quantized weight row, widened, as rows of tiles.
+OPTPIPE_TARGET void pack_widened(const float* values, std::int64_t depths, Bits* out) {
+  for (std::int64_t depth = 0; depth < depths; ++depth, values += kTileDepth, out += 2 * kTile) {
+    __m512i hi, lo;
+    split(_mm512_loadu_ps(values), _mm512_loadu_ps(values + 16), hi, lo);
+    _mm512_storeu_si512(out, hi);
+    _mm512_storeu_si512(out + kTile, lo);
   }
 }
 
@@ -202,24 +213,34 @@ struct Product {
 // Weight rows [first, first + 32) against all of x.
 OPTPIPE_TARGET void run_panel(const Product& p, std::int64_t first) {
   const std::int64_t rows = std::min(kPanel, p.weight.rows - first);
-  const auto floats = kPanel * p.depths * 2 * kTileDepth / 2 + kPanel * kPanel + kPanel;
+  const auto floats =
+      kPanel * p.depths * 2 * kTileDepth / 2 + kPanel * kPanel + kPanel + p.depths * kTileDepth;
   float* scratch = thread_scratch(floats);
   auto* panel = reinterpret_cast<Bits*>(scratch);
   float* sums = scratch + kPanel * p.depths * 2 * kTileDepth / 2;
   float* bias = sums + kPanel * kPanel;
+  float* widened = bias + kPanel;  // a quantized row
+  std::fill(widened + p.k, widened + p.depths * kTileDepth, 0.0f);
 
-  const auto row_bytes = static_cast<std::size_t>(p.k) * size_of(p.weight.dtype);
+  const RowFormat format = p.weight.row_format();
+  const auto tile_row = [&](std::int64_t row) {
+    return panel + (row / kTileRows) * p.depths * 2 * kTile + (row % kTileRows) * kTileDepth;
+  };
   std::int64_t row = 0, piece_begin = 0;
   for (const MatrixPiece& piece : p.weight.pieces) {
-    for (; row < rows && first + row < piece_begin + piece.rows; ++row)
-      pack_weights(piece.data + static_cast<std::size_t>(first + row - piece_begin) * row_bytes,
-                   p.weight.dtype, p.k, p.depths,
-                   panel + (row / kTileRows) * p.depths * 2 * kTile + (row % kTileRows) * kTileDepth);
+    for (; row < rows && first + row < piece_begin + piece.rows; ++row) {
+      const std::byte* data =
+          piece.data + static_cast<std::size_t>(first + row - piece_begin) * format.row_bytes();
+      if (is_quantized(format.format)) {
+        dequantize(format, 1, data, widened);
+        pack_widened(widened, p.depths, tile_row(row));
+      } else {
+        pack_weights(data, p.weight.dtype, p.k, p.depths, tile_row(row));
+      }
+    }
     piece_begin += piece.rows;
   }
-  for (; row < kPanel; ++row)
-    pack_weights(nullptr, p.weight.dtype, p.k, p.depths,
-                 panel + (row / kTileRows) * p.depths * 2 * kTile + (row % kTileRows) * kTileDepth);
+  for (; row < kPanel; ++row) pack_weights(nullptr, p.weight.dtype, p.k, p.depths, tile_row(row));
   std::fill_n(bias, kPanel, 0.0f);
   if (p.bias.data != nullptr)
     to_float(p.bias.data + static_cast<std::size_t>(first) * size_of(p.bias.dtype), p.bias.dtype, bias, rows);
@@ -227,8 +248,8 @@ OPTPIPE_TARGET void run_panel(const Product& p, std::int64_t first) {
   const TileConfig config;
   _tile_loadconfig(&config);
   for (std::int64_t x_row = 0; x_row < p.m; x_row += kPanel) {
-    multiply(panel, p.x + x_row / kTileRows * p.depths * 2 * kTile, p.depths, p.weight.dtype == DType::bf16,
-             sums);
+    multiply(panel, p.x + x_row / kTileRows * p.depths * 2 * kTile, p.depths,
+             p.weight.dtype == DType::bf16 && !is_quantized(format.format), sums);
     for (std::int64_t i = 0; i < std::min(kPanel, p.m - x_row); ++i) {
       store_row(sums, i, bias, rows, p.epilogue, p.out + (x_row + i) * p.out_stride + first);
     }

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/quantized-inl.hpp"
 #include "optpipe/base/check.hpp"
+#include "optpipe/kernels/cpu.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace optpipe::kernels::HWY_NAMESPACE {
@@ -49,6 +50,20 @@ void quantize(const RowFormat& format, std::int64_t runs, const float* from, std
 void dequantize(const RowFormat& format, std::int64_t runs, const std::byte* from, float* to) {
   check(format, runs);
   HWY_DYNAMIC_DISPATCH(dequantize_row)(format, runs, from, to);
+}
+
+void narrow_row(const RowFormat& format, std::int64_t runs, const float* from, std::byte* to) {
+  if (is_quantized(format.format))
+    quantize(format, runs, from, to);
+  else
+    from_float(from, to, format.dtype, runs * format.run);
+}
+
+void widen_row(const RowFormat& format, std::int64_t runs, const std::byte* from, float* to) {
+  if (is_quantized(format.format))
+    dequantize(format, runs, from, to);
+  else
+    to_float(from, format.dtype, to, runs * format.run);
 }
 
 }  // namespace optpipe::kernels

@@ -22,7 +22,8 @@ Round ragged_round(std::int64_t micro_batches, std::int64_t gpu_batches, std::in
 }
 
 TEST(KvLayout, EveryHeadOfEverySequenceHasItsPlace) {
-  const auto layout = lay_out_kv(ragged_round(2, 3, 5), 4, 12, 64, DType::f16, {30, 30});
+  const auto layout =
+      lay_out_kv(ragged_round(2, 3, 5), 4, 12, {StorageFormat::native, DType::f16, 64}, {30, 30});
   ASSERT_EQ(layout.blocks.size(), 2u * 3 * 4);
   for (const KvBlock& block : layout.blocks) {
     std::array<Bytes, 3> end{};
@@ -41,7 +42,8 @@ TEST(KvLayout, EveryHeadOfEverySequenceHasItsPlace) {
 }
 
 TEST(KvLayout, BlocksDoNotOverlap) {
-  const auto layout = lay_out_kv(ragged_round(2, 2, 3), 3, 8, 64, DType::f16, {50, 25});
+  const auto layout =
+      lay_out_kv(ragged_round(2, 2, 3), 3, 8, {StorageFormat::native, DType::f16, 64}, {50, 25});
   std::array<Bytes, 3> end{};
   for (const KvBlock& block : layout.blocks) {
     for (std::size_t tier = 0; tier < 3; ++tier) {
@@ -55,7 +57,8 @@ TEST(KvLayout, BlocksDoNotOverlap) {
 // Whole heads, but true shares over the slice: what one block takes too much, the next gives back.
 TEST(KvLayout, SharesHoldByBytes) {
   for (const TierShares shares : {TierShares{20, 80}, {50, 25}, {10, 60}, {99, 0}, {0, 33}}) {
-    const auto layout = lay_out_kv(ragged_round(2, 3, 4), 12, 12, 64, DType::f16, shares);
+    const auto layout =
+        lay_out_kv(ragged_round(2, 3, 4), 12, 12, {StorageFormat::native, DType::f16, 64}, shares);
     const double total = static_cast<double>(layout.bytes[0] + layout.bytes[1] + layout.bytes[2]);
     EXPECT_NEAR(100 * static_cast<double>(layout.bytes[0]) / total, shares.device, 1.0);
     EXPECT_NEAR(100 * static_cast<double>(layout.bytes[1]) / total, shares.host, 1.0);
@@ -63,9 +66,11 @@ TEST(KvLayout, SharesHoldByBytes) {
 }
 
 TEST(KvLayout, WholeSharesLeaveNothingElsewhere) {
-  const auto on_device = lay_out_kv(ragged_round(1, 1, 3), 2, 4, 64, DType::f16, {100, 0});
+  const auto on_device =
+      lay_out_kv(ragged_round(1, 1, 3), 2, 4, {StorageFormat::native, DType::f16, 64}, {100, 0});
   EXPECT_EQ(on_device.bytes[1] + on_device.bytes[2] + on_device.slot_bytes, 0u);
-  const auto on_host = lay_out_kv(ragged_round(1, 1, 3), 2, 4, 64, DType::f16, {0, 100});
+  const auto on_host =
+      lay_out_kv(ragged_round(1, 1, 3), 2, 4, {StorageFormat::native, DType::f16, 64}, {0, 100});
   EXPECT_EQ(on_host.bytes[0] + on_host.bytes[2] + on_host.stage_bytes, 0u);
 }
 
@@ -73,7 +78,7 @@ TEST(KvLayout, WholeSharesLeaveNothingElsewhere) {
 // more.
 TEST(KvLayout, HoldsTheBytesOfTheCache) {
   Round round{{{{{0, 512, 32}}}}};
-  const auto layout = lay_out_kv(round, 48, 56, 128, DType::f16, {100, 0});
+  const auto layout = lay_out_kv(round, 48, 56, {StorageFormat::native, DType::f16, 128}, {100, 0});
   EXPECT_EQ(layout.bytes[0], 4u * 48 * 7168 * (512 + 31));
 }
 
