@@ -8,5 +8,6 @@ namespace optpipe::cli {
 
 void generate(const GenerateOptions& options, comm::Transport& transport);
 void probe(const ProbeOptions& options, comm::Transport& transport);
+void bench(const BenchOptions& options, comm::Transport& transport);
 
 }  // namespace optpipe::cli

@@ -58,6 +58,15 @@ ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageReques
   return ready;
 }
 
+planner::Ledger planned_memory(const Job& job, const ReadyStage& ready, const memory::Policy& policy,
+                               const std::vector<memory::Round>& rounds, const comm::Transport& transport) {
+  const auto& slice = slice_of(job, transport);
+  const DType weights = job.gpu ? DType::f16 : executor::weight_dtype(job.config, slice, *job.weights);
+  const auto backend = job.gpu ? planner::Backend::cuda : planner::Backend::cpu;
+  return planner::arenas(planner::plan_stage(
+      {job.config, slice, weights, rounds, policy, transport.size(), backend, ready.uses_nccl}));
+}
+
 std::string describe(const Job& job, const ReadyStage& ready, const comm::Transport& transport) {
   return fmt::format("{}: {} layers over {} rank(s){}, {} thread(s) each", job.weights->describe(),
                      job.config.layers, transport.size(), ready.uses_nccl ? " linked by NCCL" : "",

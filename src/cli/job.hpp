@@ -13,6 +13,7 @@
 #include "optpipe/metrics/utilization.hpp"
 #include "optpipe/model/checkpoint/checkpoint.hpp"
 #include "optpipe/model/slice.hpp"
+#include "optpipe/planner/ledger.hpp"
 
 namespace optpipe::cli {
 
@@ -44,6 +45,10 @@ struct ReadyStage {
 // Collective: links the ranks' GPUs, takes memory, reads weights. All ranks fail together where one does.
 ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageRequest& request,
                         const std::vector<memory::Round>& rounds, comm::Transport& transport);
+
+// What this rank takes for `rounds`: arenas and the offload file.
+planner::Ledger planned_memory(const Job& job, const ReadyStage& ready, const memory::Policy& policy,
+                               const std::vector<memory::Round>& rounds, const comm::Transport& transport);
 
 // "facebook/opt-125m ...: 12 layers over 4 rank(s), 2 thread(s) each".
 std::string describe(const Job& job, const ReadyStage& ready, const comm::Transport& transport);

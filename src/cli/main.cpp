@@ -28,6 +28,7 @@ void run_command(const Options& options) {
   const auto connect = [](const RunOptions& run) { return comm::connect(comm::Seconds(run.comm_timeout_s)); };
   if (options.generate) generate(*options.generate, *connect(options.generate->run));
   if (options.probe) probe(*options.probe, *connect(options.probe->run));
+  if (options.bench) bench(*options.bench, *connect(options.bench->run));
 }
 
 ExitStatus run(int argc, char** argv) {

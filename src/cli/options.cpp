@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 
 #include "cli/help_format.hpp"
+#include "cli/options/abbreviations.hpp"
 #include "cli/options/groups.hpp"
 #include "cli/options/prompt_words.hpp"
 #include "optpipe/base/error.hpp"
@@ -31,6 +33,20 @@ struct Command {
   std::function<void()> accept;
 };
 
+// `add` defines the command's options; once they are read and checked, they go to `target`.
+template <class T>
+Command offer(CLI::App& app, Parsed& parsed, const char* name, const char* description,
+              void (*add)(CLI::App&, T&), std::optional<T> Options::*target) {
+  const auto options = std::make_shared<T>();
+  CLI::App* command = app.add_subcommand(name, description);
+  add(*command, *options);
+  return {command, [options, target, &parsed] {
+            if constexpr (requires { check(*options); }) check(*options);
+            if constexpr (requires { options->verbosity; }) options->verbosity = parsed.options.verbosity;
+            parsed.options.*target = std::move(*options);
+          }};
+}
+
 const Command* find_parsed(const std::vector<Command>& commands) {
   const auto found = std::ranges::find_if(commands, [](const Command& each) { return each.app->parsed(); });
   return found == commands.end() ? nullptr : &*found;
@@ -52,23 +68,16 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   app.footer("optpipe COMMAND --help lists the options of a command.");
   app.fallthrough();
 
-  GenerateOptions generate;
-  ProbeOptions probe;
   const std::vector<Command> commands{
-      {app.add_subcommand("generate", "Generate text from prompts"),
-       [&] {
-         check(generate);
-         generate.verbosity = parsed.options.verbosity;
-         parsed.options.generate = std::move(generate);
-       }},
-      {app.add_subcommand("probe", "Measure what the ranks' machines can do"),
-       [&] { parsed.options.probe = std::move(probe); }},
+      offer(app, parsed, "generate", "Generate text from prompts", add_generate_options, &Options::generate),
+      offer(app, parsed, "bench", "Measure a workload, with FlexGen's flags", add_bench_options,
+            &Options::bench),
+      offer(app, parsed, "probe", "Measure what the ranks' machines can do", add_probe_options,
+            &Options::probe),
   };
-  add_generate_options(*commands[0].app, generate);
-  add_probe_options(*commands[1].app, probe);
 
   try {
-    auto words = repeat_prompt_flag(argc, argv);
+    auto words = expand_abbreviations(repeat_prompt_flag(argc, argv));
     std::ranges::reverse(words);  // as CLI11 takes them
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {

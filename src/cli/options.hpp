@@ -48,10 +48,30 @@ struct ProbeOptions {
   std::string json;
 };
 
+// FlexGen's flags, by its names and meanings, and what goes beyond them.
+struct BenchOptions {
+  Verbosity verbosity = Verbosity::normal;
+  ModelOptions model{.model = "facebook/opt-6.7b"};
+  RunOptions run;
+  std::int64_t prompt_len = 512;
+  std::int64_t gen_len = 32;
+  std::int64_t cut_gen_len = 0;  // 0: not cut
+  std::string debug_mode;        // "", fewer_batch, breakdown
+  std::string log_file = "auto";
+  bool no_log = false;
+  int verbose = 2;
+  std::int64_t world_size = 0;  // 0: whatever MPI says
+  std::string json, trace;
+  bool validate_projection = false;
+  bool verify = false;
+  std::vector<std::string> idle_flags;  // given, accepted, and without anything to do
+};
+
 struct Options {
   Verbosity verbosity = Verbosity::normal;
   std::optional<GenerateOptions> generate;
   std::optional<ProbeOptions> probe;
+  std::optional<BenchOptions> bench;
 };
 
 // Parses the command line. Throws UsageError for what is wrong in it; `printed` is set where the user asked

@@ -11,7 +11,7 @@ metrics::Result summarize(const Generation& generation, const executor::RunStati
   result.prompt_tokens = generation.prompt_tokens();
   result.new_tokens = generation.new_tokens();
   result.prefill_s = statistics.prefill_s;
-  result.decode_s = statistics.total_s - statistics.prefill_s;
+  if (result.decoded_tokens() > 0) result.decode_s = statistics.total_s - statistics.prefill_s;
   return result;
 }
 

@@ -42,6 +42,11 @@ Words percent(const std::string& six) {
   return words;
 }
 
+Words bench(const Words& words) {
+  return Words{"bench", "--model", bundled_model(), "--device", "cpu"} + words;
+}
+
+fs::path source_file(const std::string& name) { return fs::path(OPTPIPE_SOURCE) / name; }
 fs::path bundled_model() { return fs::path(OPTPIPE_SOURCE) / "models/tiny-opt"; }
 
 const nlohmann::json& bundled_golden() {

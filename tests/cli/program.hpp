@@ -30,11 +30,14 @@ Words mpi_may_leak();   // environment for processes that start MPI: no check fo
 
 // {"generate", "--model", the bundled model, words ...}.
 Words generate(const Words& words);
+// {"bench", "--model", the bundled model, words ...}, on the CPU.
+Words bench(const Words& words);
 // Six numbers.
 Words percent(const std::string& six);
 
 std::filesystem::path bundled_model();
-const nlohmann::json& bundled_golden();  // what transformers makes of the bundled model
+std::filesystem::path source_file(const std::string& name);  // of the repository
+const nlohmann::json& bundled_golden();                      // what transformers makes of the bundled model
 
 // JSON values, one a line.
 std::vector<nlohmann::json> json_lines(const std::string& text);

@@ -3,6 +3,10 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "optpipe/base/units.hpp"
 
 namespace optpipe::metrics {
 
@@ -11,15 +15,31 @@ struct Result {
   std::int64_t prompt_tokens = 0;  // of all prompts
   std::int64_t new_tokens = 0;     // of all prompts
   double prefill_s = 0;            // until every prompt in flight has its first new token, summed over rounds
-  double decode_s = 0;             // the rest
+  std::optional<double> decode_s;  // the rest; none where no decode step was measured
   bool projected = false;
 
-  double total_s() const { return prefill_s + decode_s; }
+  std::int64_t decoded_tokens() const { return new_tokens - prompts; }
+  // None where there are tokens to decode whose time is not known.
+  std::optional<double> total_s() const;
+
+  // Prompt tokens over prefill time, new tokens after the first of each prompt over decode time, all new
+  // tokens over total time.
+  std::optional<double> prefill_token_s() const;
+  std::optional<double> decode_token_s() const;
+  std::optional<double> total_token_s() const;
 };
 
-// {"prefill_s", "decode_s", "total_s", "prefill_token_s", "decode_token_s", "total_token_s", "projected"}:
-// prompt tokens over prefill time, new tokens after the first of each prompt over decode time, all new tokens
-// over total time. What was not measured (no decode step) is null.
+// {"prompts", "prompt_tokens", "new_tokens", "prefill_s", "decode_s", "total_s", "prefill_token_s",
+// "decode_token_s", "total_token_s", "projected"}; what was not measured is null.
 nlohmann::json to_json(const Result& result);
+
+// What FlexGen's report says of memory.
+struct WorkloadSizes {
+  Bytes model = 0, cache = 0, hidden = 0;
+  Bytes peak_gpu = 0;  // of the fullest GPU
+};
+
+// The report as FlexGen prints and logs it, five lines (GB: 2^30 bytes). What was not measured is named so.
+std::string result_lines(const WorkloadSizes& sizes, const Result& result);
 
 }  // namespace optpipe::metrics

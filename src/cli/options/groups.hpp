@@ -21,6 +21,8 @@ void add_sampling_options(CLI::App& app, kernels::SamplingOptions& o);
 void add_generate_options(CLI::App& app, GenerateOptions& o);
 void check(GenerateOptions& o);
 void add_probe_options(CLI::App& app, ProbeOptions& o);
+void add_bench_options(CLI::App& app, BenchOptions& o);
+void check(BenchOptions& o);
 
 // For CLI11: what is wrong with a whole number of 64 bits, or nothing. Its own conversion would take -1 and
 // overflow silently.

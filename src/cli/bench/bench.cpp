@@ -1,0 +1,136 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/bench/bench_desk.hpp"
+#include "cli/bench/outcome.hpp"
+#include "cli/bench/rounds.hpp"
+#include "cli/bench/verify.hpp"
+#include "cli/commands.hpp"
+#include "cli/end_all_ranks.hpp"
+#include "optpipe/executor/pipeline.hpp"
+#include "optpipe/metrics/sizes.hpp"
+
+namespace optpipe::cli {
+namespace {
+
+// As FlexGen has it, a rank's number comes from outside; here MPI's is the only one.
+void check_ranks(const BenchOptions& options, const comm::Transport& transport) {
+  if (options.world_size > 0 && options.world_size != transport.size())
+    throw UsageError(fmt::format("--world-size {}: MPI started {} rank(s); start that many with mpirun -n {}",
+                                 options.world_size, transport.size(), options.world_size));
+  if (!options.idle_flags.empty())
+    log::info("accepted, with nothing to do here: {}", fmt::join(options.idle_flags, ", "));
+}
+
+Outcome begin_outcome(const BenchOptions& options, const Job& job, const Workload& workload) {
+  Outcome outcome;
+  const auto positions = workload.prompt_len + workload.gen_len;
+  outcome.sizes = {metrics::model_bytes(job.config),
+                   metrics::cache_bytes(job.config, workload.prompts, positions),
+                   metrics::hidden_bytes(job.config, workload.prompts, positions)};
+  const auto sent = [&](std::int64_t tokens) {
+    return micro_batch_bytes(options.run.policy, job.config, tokens, hidden_dtype(job));
+  };
+  outcome.micro_batch_prefill = sent(workload.prompt_len);
+  outcome.micro_batch_decode = sent(1);
+  return outcome;
+}
+
+// Rank 0's figures of the measured round.
+void count(Outcome& outcome, const Workload& workload, const RoundFigures& round, std::size_t stages) {
+  auto& result = outcome.result;
+  result.prompts = workload.prompts;
+  result.prompt_tokens = workload.prompts * workload.prompt_len;
+  result.new_tokens = workload.prompts * workload.gen_len;
+  result.prefill_s = round.statistics.prefill_s;
+  result.projected = workload.is_cut();
+  outcome.decode_step_s = round.decode_step_s;
+  outcome.projection = metrics::project_decode({.step_s = round.decode_step_s,
+                                                .prompt_tokens = workload.prompt_len,
+                                                .new_tokens = workload.gen_len,
+                                                .fill_steps = stages > 1 ? 1 : 0,
+                                                .kv_share = round.kv_share});
+  if (outcome.projection) result.decode_s = outcome.projection->decode_s;
+}
+
+void check_projection(Outcome& outcome, const RoundFigures& whole) {
+  if (!outcome.projection) return;
+  Validation validation;
+  for (const double seconds : whole.decode_step_s) validation.decode_s += seconds;
+  validation.error = outcome.projection->decode_s / validation.decode_s - 1;
+  outcome.validation = validation;
+}
+
+void write(const BenchOptions& options, const Job& job, const Workload& workload, const Outcome& outcome,
+           BenchDesk& desk) {
+  const std::string lines = metrics::result_lines(outcome.sizes, outcome.result);
+  desk.print(2, details(outcome));
+  desk.print(1, lines);
+  desk.write_log(lines);
+  desk.write_report(make_report(options, job.config, workload, outcome));
+  desk.finish();
+}
+
+void run_bench(const BenchOptions& options, comm::Transport& transport) {
+  Job job;
+  Workload workload;
+  std::optional<BenchDesk> desk;  // on rank 0
+  executor::agree(transport, [&] {
+    check_ranks(options, transport);
+    job = prepare_job(options.model, options.run, transport);
+    workload = plan_workload(options, job.config, transport.size());
+    if (transport.is_first()) desk.emplace(options, job.config);
+  });
+  Outcome outcome = begin_outcome(options, job, workload);
+  if (desk)
+    desk->print(
+        2, size_lines(outcome, options.run.policy.micro_batches_for(transport.size()), hidden_dtype(job)));
+
+  RoundRunner runner(options, job, workload, transport, desk ? &desk->prompts() : nullptr);
+  try {
+    if (desk) desk->begin();
+    runner.warm_up();
+    const auto measured = runner.run(workload.run_len, "benchmark");
+    if (desk) count(outcome, workload, measured, job.slices.size());
+    if (options.validate_projection) {
+      const auto whole = runner.run(workload.gen_len, "benchmark at full length");
+      if (desk) check_projection(outcome, whole);
+    }
+    outcome.use = gather_use(measured.statistics, transport);
+    outcome.shares = runner.gather_shares(measured);
+    outcome.sizes.peak_gpu = peak_gpu_bytes(outcome.shares);
+    runner.write_trace([&](std::string_view text) { desk->write_trace(text); });
+    runner.release();
+    if (options.verify && desk)
+      outcome.verification = verify(options, workload, desk->prompts(), *measured.tokens);
+    transport.barrier();  // the others wait for the verification
+    if (desk) {
+      desk->print_texts(*measured.tokens);
+      write(options, job, workload, outcome, *desk);
+    }
+  } catch (...) {  // not in a step, whose failures the stage handles, but in writing results, say
+    end_all_ranks(transport)(std::current_exception());
+    throw;
+  }
+  if (outcome.verification && outcome.verification->differences > 0)
+    throw Error(
+        ExitStatus::failure,
+        fmt::format("--verify: {} of {} tokens differ in one stage without offloading; please report this "
+                    "with the command line",
+                    outcome.verification->differences, outcome.verification->tokens));
+}
+
+}  // namespace
+
+void bench(const BenchOptions& options, comm::Transport& transport) {
+  try {
+    run_bench(options, transport);
+  } catch (const PeerError&) {  // ranks that do not answer cannot be waited for either
+    end_all_ranks(transport)(std::current_exception());
+    throw;
+  }
+}
+
+}  // namespace optpipe::cli

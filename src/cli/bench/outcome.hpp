@@ -1,0 +1,52 @@
+// All figures of a benchmark, on rank 0.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/bench/rank_share.hpp"
+#include "cli/bench/workload.hpp"
+#include "optpipe/metrics/projection.hpp"
+#include "optpipe/metrics/result.hpp"
+
+namespace optpipe::cli {
+
+// --validate-projection: the same workload at its full length.
+struct Validation {
+  double decode_s = 0;  // measured
+  double error = 0;     // of the projection: projected over measured, less 1
+};
+
+// --verify: tokens of a few prompts, and of the same prompts in a second placement.
+struct Verification {
+  std::vector<std::int64_t> prompts;
+  std::int64_t tokens = 0;  // compared
+  std::int64_t differences = 0;
+};
+
+struct Outcome {
+  metrics::WorkloadSizes sizes;
+  Bytes micro_batch_prefill = 0, micro_batch_decode = 0;  // what a micro-batch sends from stage to stage
+  metrics::Result result;
+  std::vector<double> decode_step_s;
+  std::optional<metrics::Projection> projection;
+  std::optional<Validation> validation;
+  std::optional<Verification> verification;
+  std::vector<metrics::RankUse> use;
+  std::vector<RankShare> shares;
+};
+
+// The report of --json; docs/report-schema.json describes it.
+nlohmann::json make_report(const BenchOptions& options, const model::ModelConfig& config,
+                           const Workload& workload, const Outcome& outcome);
+
+// What stands above the result lines: sizes, tables, the projection.
+std::string details(const Outcome& outcome);
+
+// "model size: 55.803 GB, cache size: 100.406 GB, hidden size (prefill): 1.046 GB", and what a micro-batch
+// sends.
+std::string size_lines(const Outcome& outcome, int micro_batches, DType hidden);
+
+}  // namespace optpipe::cli
