@@ -7,6 +7,8 @@
 namespace optpipe::cli {
 
 void generate(const GenerateOptions& options, comm::Transport& transport);
+// On one rank, whatever the number of ranks that it plans for.
+void plan(const PlanOptions& options);
 void probe(const ProbeOptions& options, comm::Transport& transport);
 void bench(const BenchOptions& options, comm::Transport& transport);
 

@@ -74,6 +74,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
             &Options::bench),
       offer(app, parsed, "probe", "Measure what the ranks' machines can do", add_probe_options,
             &Options::probe),
+      offer(app, parsed, "plan", "Memory and predicted speed of a policy, or the best policy that fits",
+            add_plan_options, &Options::plan),
   };
 
   try {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "optpipe/base/log.hpp"
+#include "optpipe/base/units.hpp"
 #include "optpipe/kernels/sampling.hpp"
 #include "optpipe/memory/policy.hpp"
 
@@ -16,6 +17,13 @@ struct ModelOptions {
   std::string model;  // checkpoint folder, or a size's name with dummy weights
   std::string path;   // weights, where they lie elsewhere; DUMMY
   std::uint64_t dummy_seed = 0;
+};
+
+// What the ranks may take, where the user says so.
+struct Budgets {
+  std::optional<Bytes> gpu;   // each GPU
+  std::optional<Bytes> host;  // each whole node
+  std::optional<Bytes> disk;  // each node, for the disk tier
 };
 
 struct RunOptions {
@@ -67,11 +75,26 @@ struct BenchOptions {
   std::vector<std::string> idle_flags;  // given, accepted, and without anything to do
 };
 
+struct PlanOptions {
+  ModelOptions model;
+  RunOptions run;  // policy; threads and links between ranks
+  Budgets budgets;
+  std::string machine;  // a file of `optpipe probe --json`, or a known machine's name
+  int ranks = 1, ranks_per_node = 0;  // 0: as many as the machine has devices
+  std::int64_t prompt_tokens = 512, new_tokens = 32;
+  std::int64_t prompts = 0;  // 0: as many as are in flight
+  bool search = false;
+  std::vector<std::string> compression;  // formats that the search may use besides the model's own
+  double search_s = 20;
+  std::string json;
+};
+
 struct Options {
   Verbosity verbosity = Verbosity::normal;
   std::optional<GenerateOptions> generate;
   std::optional<ProbeOptions> probe;
   std::optional<BenchOptions> bench;
+  std::optional<PlanOptions> plan;
 };
 
 // Parses the command line. Throws UsageError for what is wrong in it; `printed` is set where the user asked

@@ -13,6 +13,7 @@ using schedule::StepKind;
 namespace {
 
 constexpr double kDiskRequestS = 10e-6;  // a small write: through the page cache
+constexpr double kStepS = 18e-6;         // of the GPU between steps that do not go as one graph
 constexpr double kEagerBytes = 4096;     // messages up to this do not wait for their receive
 constexpr double kLinkChunk = static_cast<double>(planner::cuda::kLinkChunk);
 

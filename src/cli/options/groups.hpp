@@ -14,12 +14,15 @@ inline constexpr const char* kSamplingGroup = "Choice of tokens";
 void add_model_options(CLI::App& app, ModelOptions& o);
 void add_policy_options(CLI::App& app, RunOptions& o);
 void add_offload_directory(CLI::App& app, RunOptions& o, const std::string& group);
+void add_budget_options(CLI::App& app, Budgets& o);
 void add_run_options(CLI::App& app, RunOptions& o);
 void add_sampling_options(CLI::App& app, kernels::SamplingOptions& o);
 
 // Of a command: all its options, and what must hold among them. check() throws UsageError.
 void add_generate_options(CLI::App& app, GenerateOptions& o);
 void check(GenerateOptions& o);
+void add_plan_options(CLI::App& app, PlanOptions& o);
+void check(PlanOptions& o);
 void add_probe_options(CLI::App& app, ProbeOptions& o);
 void add_bench_options(CLI::App& app, BenchOptions& o);
 void check(BenchOptions& o);
