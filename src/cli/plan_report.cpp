@@ -152,8 +152,8 @@ std::vector<std::string> speed_table(const PlannedRun& run) {
     shared +=
         fmt::format("{} {} {:.0f} %", i > 0 ? "," : "", p.resources[i].name, 100 * p.resources[i].share);
   if (!p.resources.empty()) lines.push_back(shared);
-  lines.push_back(fmt::format("total    {:>10.3f} s: {:.4g} token/s", result.total_s(),
-                              static_cast<double>(result.new_tokens) / result.total_s()));
+  lines.push_back(fmt::format("total    {:>10.3f} s: {:.4g} token/s", p.total_s(),
+                              static_cast<double>(result.new_tokens) / p.total_s()));
   return lines;
 }
 
