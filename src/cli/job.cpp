@@ -50,7 +50,8 @@ ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageReques
   options.on_timeline = request.on_timeline;
   if (!rounds.empty())
     options.device_link =
-        executor::connect_devices(transport, job.gpu, comm_device(run), comm::Seconds(run.comm_timeout_s));
+        executor::connect_devices(transport, job.gpu, comm_device(run), comm::Seconds(run.comm_timeout_s),
+                                  request.policy.stages == memory::Stages::looped);
   ready.uses_nccl = options.device_link != nullptr;
   executor::agree(transport, [&] {
     if (!rounds.empty()) ready.stage = make_stage(job, options, rounds, transport);
@@ -75,9 +76,8 @@ std::string describe(const Job& job, const ReadyStage& ready, const comm::Transp
 
 std::string trace_label(const Job& job, const comm::Transport& transport) {
   const auto& slice = slice_of(job, transport);
-  return fmt::format("rank {} on {}, {}, layers {}-{}", transport.rank().value, transport.node().host,
-                     job.gpu ? fmt::format("GPU {}", *job.gpu) : "CPU", slice.first.value,
-                     slice.end().value - 1);
+  return fmt::format("rank {} on {}, {}, {}", transport.rank().value, transport.node().host,
+                     job.gpu ? fmt::format("GPU {}", *job.gpu) : "CPU", to_string(slice));
 }
 
 executor::TimelineObserver record_into(std::optional<metrics::Trace>& trace) {

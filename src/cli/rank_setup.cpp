@@ -13,6 +13,13 @@ namespace optpipe::cli {
 
 std::vector<model::StageSlice> cut_model(const RunOptions& options, const model::ModelConfig& config,
                                          int ranks) {
+  if (options.policy.stages == memory::Stages::looped) {
+    if (!options.stage_layers.empty())
+      throw UsageError(
+          "--stage-layers cuts contiguous stages, and --stages looped deals out chunks: leave one of them "
+          "out");
+    return model::loop_stages(config, ranks, options.policy.chunk_layers);
+  }
   if (options.stage_layers.empty()) return model::balance_stages(config, ranks);
   if (static_cast<int>(options.stage_layers.size()) != ranks)
     throw UsageError(

@@ -119,14 +119,14 @@ ncclUniqueId make_id() {
 
 class NcclLink final : public DeviceLink {
  public:
-  NcclLink(Transport& transport, Seconds timeout) {
-    const Rank next(transport.rank().value + 1), previous(transport.rank().value - 1);
-    if (next.value < transport.size()) {
+  NcclLink(Transport& transport, Seconds timeout, bool ring) {
+    const Rank next = comm::next(transport), previous = comm::previous(transport);
+    if (ring || next.value > 0) {
       const ncclUniqueId id = make_id();
       transport.send(next, Channel::control, std::as_bytes(std::span(&id, 1)));
       down_.emplace(id, 0, next, timeout);
     }
-    if (previous.valid()) {
+    if (ring || !transport.is_first()) {
       ncclUniqueId id;
       transport.recv(previous, Channel::control, std::as_writable_bytes(std::span(&id, 1)));
       up_.emplace(id, 1, previous, timeout);
@@ -154,8 +154,8 @@ std::string nccl_version() {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-std::unique_ptr<DeviceLink> connect_nccl(Transport& transport, Seconds timeout) {
-  return std::make_unique<NcclLink>(transport, timeout);
+std::unique_ptr<DeviceLink> connect_nccl(Transport& transport, Seconds timeout, bool ring) {
+  return std::make_unique<NcclLink>(transport, timeout, ring);
 }
 
 }  // namespace optpipe::comm

@@ -7,7 +7,7 @@ namespace optpipe::comm {
 bool built_with_nccl() { return false; }
 std::string nccl_version() { return "none"; }
 
-std::unique_ptr<DeviceLink> connect_nccl(Transport&, Seconds) {
+std::unique_ptr<DeviceLink> connect_nccl(Transport&, Seconds, bool) {
   throw UsageError("--comm-device gpu: this build has no NCCL; use --comm-device cpu");
 }
 

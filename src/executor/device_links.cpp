@@ -61,7 +61,7 @@ bool choose_nccl(const std::vector<RankDevice>& ranks, CommDevice wanted) {
 }
 
 std::shared_ptr<comm::DeviceLink> connect_devices(comm::Transport& transport, std::optional<int> gpu,
-                                                  CommDevice wanted, comm::Seconds timeout) {
+                                                  CommDevice wanted, comm::Seconds timeout, bool ring) {
   if (transport.size() < 2) return nullptr;
   RankDevice own{transport.node().host, {}, {}, comm::built_with_nccl()};
   agree(transport, [&] {
@@ -80,7 +80,7 @@ std::shared_ptr<comm::DeviceLink> connect_devices(comm::Transport& transport, st
   const auto verdict = transport.broadcast({static_cast<std::byte>(nccl)}, Rank(0));
   if (verdict.at(0) == std::byte{0}) return nullptr;
   use_gpu(*gpu);
-  return comm::connect_nccl(transport, timeout);
+  return comm::connect_nccl(transport, timeout, ring);
 }
 
 }  // namespace optpipe::executor

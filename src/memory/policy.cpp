@@ -18,8 +18,8 @@ const char* name_of(Tier tier) {
   return "?";
 }
 
-std::int64_t Policy::prompts_in_flight(int stages) const {
-  return gpu_batch_size * gpu_batches * micro_batches_for(stages);
+std::int64_t Policy::prompts_in_flight(int ranks) const {
+  return gpu_batch_size * gpu_batches * micro_batches_for(ranks);
 }
 
 namespace {

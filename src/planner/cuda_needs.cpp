@@ -64,7 +64,8 @@ BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& sl
   needs.small_bytes = kUploadSlots * upload_slot_bytes(bounds) + 2 * gather_bytes(config);
   needs.token_bytes =
       static_cast<Bytes>(bounds.micro_batches * bounds.gpu_batches) * token_buffer_bytes(bounds);
-  const int directions = through_host ? (slice.head ? 0 : 1) + (slice.embedding ? 0 : 1) : 0;
+  const int directions =
+      through_host ? (slice.sends_hidden() ? 1 : 0) + (slice.receives_hidden() ? 1 : 0) : 0;
   needs.link_bytes = static_cast<Bytes>(2 * directions) * kLinkChunk;
   return needs;
 }

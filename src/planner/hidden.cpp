@@ -37,21 +37,19 @@ Bytes HiddenPlan::all_stages() const { return 2 * static_cast<Bytes>(stages) * h
 
 std::array<Bytes, 3> HiddenPlan::all_homes() const {
   auto bytes = home_bytes();
-  for (Bytes& tier : bytes) tier *= static_cast<Bytes>(gpu_batches);
+  for (Bytes& tier : bytes) tier *= static_cast<Bytes>(homes);
   return bytes;
 }
 
 HiddenPlan plan_hidden(std::int64_t rows, std::int64_t hidden, const memory::Policy& policy,
-                       bool one_micro_batch, DType dtype) {
+                       const schedule::StageParameters& parameters, DType dtype) {
   HiddenPlan plan;
   plan.shares = policy.hidden;
   plan.element = size_of(dtype);
   plan.elements = rows * hidden;
-  plan.gpu_batches = policy.gpu_batches;
-  const int sets = one_micro_batch ? 1 : 2;  // one micro-batch arrives while another is computed
-  plan.work_buffers =
-      policy.hidden.all_on_device() ? sets * static_cast<int>(policy.gpu_batches) : kHiddenSlots;
-  plan.stages = policy.hidden.any_on_disk() ? kStages : 0;
+  plan.homes = schedule::hidden_homes(parameters);
+  plan.work_buffers = static_cast<int>(schedule::hidden_work_buffers(parameters));
+  plan.stages = policy.hidden.any_on_disk() && plan.homes > 0 ? kStages : 0;
   return plan;
 }
 

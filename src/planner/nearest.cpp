@@ -217,9 +217,13 @@ std::optional<NearestPolicy> find_nearest(const RunRequest& run, const Policy& a
 }
 
 std::string flags_of(const Policy& policy) {
-  return fmt::format("--percent {:g} {:g} {:g} {:g} {:g} {:g} --gpu-batch-size {} --num-gpu-batches {}",
+  const std::string stages = policy.stages == memory::Stages::looped
+                                 ? fmt::format(" --stages looped --chunk-layers {}", policy.chunk_layers)
+                                 : "";
+  return fmt::format("--percent {:g} {:g} {:g} {:g} {:g} {:g} --gpu-batch-size {} --num-gpu-batches {}{}",
                      policy.weights.device, policy.weights.host, policy.kv.device, policy.kv.host,
-                     policy.hidden.device, policy.hidden.host, policy.gpu_batch_size, policy.gpu_batches);
+                     policy.hidden.device, policy.hidden.host, policy.gpu_batch_size, policy.gpu_batches,
+                     stages);
 }
 
 }  // namespace optpipe::planner

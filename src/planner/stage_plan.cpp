@@ -7,6 +7,14 @@
 namespace optpipe::planner {
 using memory::aligned;
 
+namespace {
+
+schedule::Offload offload_of(const memory::TierShares& shares) {
+  return {!shares.all_on_device(), shares.any_on_disk()};
+}
+
+}  // namespace
+
 BatchBounds bounds_of(const std::vector<memory::Round>& rounds, const memory::Policy& policy, int ranks) {
   BatchBounds bounds{.micro_batches = policy.micro_batches_for(ranks), .gpu_batches = policy.gpu_batches};
   for (const auto& round : rounds) {
@@ -36,9 +44,14 @@ StagePlan plan_stage(const StageRequest& request) {
   plan.weights =
       plan_weights(config, slice, weights, policy.weights, plan.needs.tables_whole, policy.weight_format);
   plan.kv = plan_kv(config, slice, rounds, policy, plan.needs.kv);
-  const bool alone = slice.embedding && slice.head;
-  const bool one_micro_batch = alone && (rounds.empty() || rounds.front().micro_batches.size() == 1);
-  plan.hidden = plan_hidden(plan.bounds.rows, config.hidden, policy, one_micro_batch, plan.needs.hidden);
+  schedule::StageParameters passage;
+  passage.ranks = ranks;
+  passage.slice = slice;
+  passage.micro_batches = plan.bounds.micro_batches;
+  passage.gpu_batches = plan.bounds.gpu_batches;
+  passage.hidden = offload_of(policy.hidden);
+  passage.hidden_slots = kHiddenSlots;
+  plan.hidden = plan_hidden(plan.bounds.rows, config.hidden, policy, passage, plan.needs.hidden);
   // Whole pages each.
   plan.disk_bytes = plan.weights.bytes[2] + plan.kv.bytes[2] + plan.hidden.all_homes()[2];
   return plan;
@@ -51,7 +64,11 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
   const std::int64_t of_layer = 3 + of_hidden + when(plan.kv.slots > 0, 2) + when(plan.kv.stages > 0, 2) +
                                 when(plan.weights.layers_move, 1);
   const std::int64_t of_head = 2 + of_hidden + when(plan.weights.head_moves, 1);
-  const std::int64_t in_and_out = slice.embedding ? 4 : 2;  // the first stage: also new tokens, accept
+  // A message in and one out for each run; on the first stage also new tokens, accept, and the homes of those
+  // that wait for their next run.
+  const std::int64_t in_and_out =
+      slice.run_count() * (2 + when(slice.embedding && slice.run_count() > 1, of_hidden)) +
+      when(slice.embedding, 2);
   const std::int64_t of_batch = slice.layers * of_layer + when(slice.head, of_head) + in_and_out;
   const auto visits = slice.layers + when(slice.head, 1);
   const auto batches = static_cast<std::int64_t>(round.micro_batches.front().size());
@@ -72,8 +89,8 @@ schedule::StageParameters schedule_parameters(const StagePlan& plan, const model
   p.layer_weights = {plan.weights.layers_move, plan.weights.layers_on_disk};
   p.head_weights = {plan.weights.head_moves, plan.weights.head_on_disk};
   p.kv = {plan.kv.slots > 0, plan.kv.stages > 0};
-  p.hidden = {!plan.hidden.shares.all_on_device(), plan.hidden.shares.any_on_disk()};
-  p.weight_slots = kWeightSlots;
+  p.hidden = offload_of(plan.hidden.shares);
+  p.weight_slots = plan.weights.slots;
   p.kv_slots = kKvSlots;
   p.hidden_slots = kHiddenSlots;
   p.sizes.weight_slot = aligned(plan.weights.slot_bytes);

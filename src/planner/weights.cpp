@@ -14,6 +14,18 @@ using model::Role;
 Bytes WeightPlan::all_slots() const { return static_cast<Bytes>(slots) * aligned(slot_bytes); }
 Bytes WeightPlan::all_stages() const { return static_cast<Bytes>(stages) * aligned(stage_bytes); }
 
+namespace {
+
+// Looped stages: the layers of a chunk, while all micro-batches pass, and those of the next one; the head
+// stays for as long as the last chunk.
+int slots_of(const model::StageSlice& slice, bool head_moves) {
+  if (slice.run_count() == 1) return kWeightSlots;
+  const std::int64_t layers = std::min(2 * slice.run_layers, slice.layers);
+  return static_cast<int>(layers) + (head_moves ? 1 : 0);
+}
+
+}  // namespace
+
 WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlice& slice, DType dtype,
                         const memory::TierShares& shares, bool tables_whole, StorageFormat matrices) {
   WeightPlan plan;
@@ -38,9 +50,9 @@ WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlic
     add(plan.tables);
     add(plan.projection);
   }
-  for (auto layer = slice.first; layer < slice.end(); layer = LayerId(layer.value + 1)) {
+  for (std::int64_t i = 0; i < slice.layers; ++i) {
     const auto& layout = plan.groups.emplace_back(
-        memory::lay_out_group(model::layer_tensors(config, layer), dtype, shares, matrices));
+        memory::lay_out_group(model::layer_tensors(config, slice.layer_at(i)), dtype, shares, matrices));
     plan.layers_move = plan.layers_move || layout.slot_bytes() > 0;
     plan.layers_on_disk = plan.layers_on_disk || layout.on(Tier::disk) > 0;
   }
@@ -55,7 +67,7 @@ WeightPlan plan_weights(const model::ModelConfig& config, const model::StageSlic
     plan.slot_bytes = std::max(plan.slot_bytes, layout.slot_bytes());
     plan.stage_bytes = std::max(plan.stage_bytes, layout.on(Tier::disk));
   }
-  plan.slots = plan.slot_bytes > 0 ? kWeightSlots : 0;
+  if (plan.slot_bytes > 0) plan.slots = slots_of(slice, plan.head_moves);
   plan.stages = plan.stage_bytes > 0 ? kStages : 0;
   return plan;
 }

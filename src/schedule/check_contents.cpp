@@ -124,7 +124,10 @@ class ContentCheck {
       case StepKind::accept:
         return accept();
       case StepKind::recv_hidden:
-        set(BufferKind::batch, rows());
+        if (program_.writes(*step_, BufferKind::batch))
+          set(BufferKind::batch, rows());
+        else
+          check_batch();
         return set(BufferKind::hidden_work, label_);
       case StepKind::send_hidden:
         check_batch();

@@ -15,6 +15,7 @@ namespace {
 
 struct Message {
   std::int32_t token_step, micro_batch, gpu_batch;
+  std::int32_t layer;  // that takes it next; tokens: none
   bool operator==(const Message&) const = default;
 };
 
@@ -26,13 +27,16 @@ std::vector<StepId> steps_of(const Program& program, StepKind kind) {
 }
 
 Message message(const Step& step) {
-  return {step.token_step.value, step.micro_batch.value, step.gpu_batch.value};
+  std::int32_t layer = -1;
+  if (step.kind == StepKind::send_hidden) layer = step.layer.value + 1;
+  if (step.kind == StepKind::recv_hidden) layer = step.layer.value;
+  return {step.token_step.value, step.micro_batch.value, step.gpu_batch.value, layer};
 }
 
 }  // namespace
 
 void check_messages(std::span<const Program> programs, Faults& faults) {
-  for (const Link& link : links(programs.size())) {
+  for (const Link& link : links(programs)) {
     const Program &sender = programs[link.from], &receiver = programs[link.to];
     const auto sends = steps_of(sender, link.send), recvs = steps_of(receiver, link.recv);
     for (std::size_t i = 0; i < std::max(sends.size(), recvs.size()) && !faults.full(); ++i) {
@@ -57,7 +61,8 @@ namespace {
 // its receive are over together, when both are due.
 class ProgressCheck {
  public:
-  explicit ProgressCheck(std::span<const Program> programs) : programs_(programs), ranks_(programs.size()) {
+  explicit ProgressCheck(std::span<const Program> programs)
+      : programs_(programs), links_(links(programs)), ranks_(programs.size()) {
     for (std::size_t r = 0; r < programs.size(); ++r) {
       ranks_[r].done.assign(programs[r].steps.size(), false);
       for (std::size_t i = 0; i < programs[r].steps.size(); ++i)
@@ -72,7 +77,7 @@ class ProgressCheck {
       for (std::size_t r = 0; r < ranks_.size(); ++r)
         for (std::size_t q = 0; q < kQueues; ++q)
           while (advance(r, q)) moved = true;
-      for (const Link& link : links(ranks_.size()))
+      for (const Link& link : links_)
         while (exchange(link)) moved = true;
     }
   }
@@ -123,6 +128,7 @@ class ProgressCheck {
   }
 
   std::span<const Program> programs_;
+  std::vector<Link> links_;
   std::vector<State> ranks_;
 };
 

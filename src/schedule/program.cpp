@@ -1,5 +1,7 @@
 #include "optpipe/schedule/program.hpp"
 
+#include <algorithm>
+
 namespace optpipe::schedule {
 namespace {
 
@@ -50,6 +52,12 @@ std::int32_t Program::index_of(const Step& step, BufferKind kind) const {
   for (const Access& access : step.accesses())
     if (buffer(access.buffer).kind == kind) return buffer(access.buffer).index;
   return -1;
+}
+
+bool Program::writes(const Step& step, BufferKind kind) const {
+  return std::ranges::any_of(step.accesses(), [&](const Access& access) {
+    return access.write && buffer(access.buffer).kind == kind;
+  });
 }
 
 }  // namespace optpipe::schedule

@@ -11,7 +11,7 @@ namespace optpipe::schedule {
 // Hands out the indices of a ring of buffers in turn.
 class Ring {
  public:
-  explicit Ring(int size) : size_(size) {}
+  explicit Ring(std::int64_t size) : size_(static_cast<std::int32_t>(size)) {}
   std::int32_t next() { return next_ = (next_ + 1) % size_; }
   std::int32_t newest() const { return next_; }
 

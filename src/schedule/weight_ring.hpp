@@ -2,27 +2,18 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <vector>
 
-#include "optpipe/base/ids.hpp"
+#include "schedule/visits.hpp"
 
 namespace optpipe::schedule {
 
-// One pass of a micro-batch through a layer (or the head); a stage's program is a list of visits.
-struct Visit {
-  TokenStep token_step;
-  MicroBatchId micro_batch;
-  LayerId layer;
-  bool first = false;  // of the stage's layers
-  bool last = false;   // of the stage's layers; the head's visit follows where the stage has it
-  bool head = false;
-  bool streamed = false;  // its weights pass through a slot
-};
-
+// Its parts are issued evenly during the visits [from, until), and those left over before visit `visit`,
+// which needs them all.
 struct WeightLoad {
-  std::size_t visit = 0;  // that needs it
+  std::size_t visit = 0;
   std::int32_t slot = 0;
+  std::size_t from = 0, until = 0;
 };
 
 class WeightRing {
@@ -32,7 +23,7 @@ class WeightRing {
 
   // Slot that holds the weights of the visit, or -1 where they are not streamed.
   std::int32_t slot_of(std::size_t visit) const { return slot_of_[visit]; }
-  // Loads to be issued while the visit's batches are computed; those for the visit itself come first.
+  // Loads whose first part is issued during the visit, in the order in which they are needed.
   const std::vector<WeightLoad>& issued_during(std::size_t visit) const { return issued_[visit]; }
 
  private:

@@ -48,7 +48,7 @@ CostModel::CostModel(const Scenario& scenario, const Machine& machine, const Nod
 }
 
 std::int64_t CostModel::layer_in_slice(const Program& program, const Step& step) const {
-  return step.layer.value - scenario_.slices[static_cast<std::size_t>(program.rank.value)].first.value;
+  return scenario_.slices[static_cast<std::size_t>(program.rank.value)].index_of(step.layer);
 }
 
 ComputeCost::Batch CostModel::batch(const Step& step) const {

@@ -101,7 +101,7 @@ std::vector<Program> build_programs(const Scenario& scenario, const Shapes& shap
     auto parameters = planner::schedule_parameters(shapes[r]->plan, scenario.slices[r], round, shapes[r]->kv,
                                                    Rank(static_cast<std::int64_t>(r)), scenario.ranks());
     parameters.token_steps = token_steps;
-    programs.push_back(schedule::build_contiguous(parameters));
+    programs.push_back(schedule::build_program(parameters));
   }
   return programs;
 }

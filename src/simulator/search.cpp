@@ -53,12 +53,12 @@ class Searcher {
  private:
   static constexpr int kSimulatedOfEach = 6;
   using Key = std::tuple<int, double, double, double, double, double, double, std::int64_t, std::int64_t,
-                         std::int64_t, StorageFormat, StorageFormat>;
+                         std::int64_t, StorageFormat, StorageFormat, memory::Stages>;
 
   static Key key_of(int ranks, const Policy& p) {
-    return {ranks,         p.weights.device, p.weights.host,  p.kv.device,
-            p.kv.host,     p.hidden.device,  p.hidden.host,   p.gpu_batch_size,
-            p.gpu_batches, p.micro_batches,  p.weight_format, p.kv_format};
+    return {ranks,           p.weights.device, p.weights.host,   p.kv.device,   p.kv.host,
+            p.hidden.device, p.hidden.host,    p.gpu_batch_size, p.gpu_batches, p.micro_batches,
+            p.weight_format, p.kv_format,      p.stages};
   }
 
   bool is_over() const { return std::chrono::steady_clock::now() >= end_; }
@@ -140,9 +140,11 @@ class Searcher {
         equal_sequences(request_.prompts > 0 ? request_.prompts : policy.prompts_in_flight(ranks),
                         request_.prompt_tokens, request_.new_tokens);
     const auto prompts = static_cast<std::int64_t>(sequences.size());
-    const auto plan =
-        make_request(request_.site, request_.config, model::balance_stages(request_.config, ranks),
-                     request_.weights, std::move(sequences));
+    const bool looped = policy.stages == memory::Stages::looped;
+    auto slices = looped ? model::loop_stages(request_.config, ranks, policy.chunk_layers)
+                         : model::balance_stages(request_.config, ranks);
+    const auto plan = make_request(request_.site, request_.config, std::move(slices), request_.weights,
+                                   std::move(sequences));
     if (!planner::find_shortages(plan, planner::plan_run(plan, policy)).empty()) return false;
     Found found{ranks, policy, prompts,
                 predict(make_scenario(request_.site, plan, policy), request_.site.machine), 0};
@@ -156,7 +158,8 @@ class Searcher {
   static bool are_alike(const Found& a, const Found& b) {
     return a.ranks == b.ranks && a.policy.gpu_batch_size == b.policy.gpu_batch_size &&
            a.policy.gpu_batches == b.policy.gpu_batches && a.policy.micro_batches == b.policy.micro_batches &&
-           a.policy.weight_format == b.policy.weight_format && a.policy.kv_format == b.policy.kv_format;
+           a.policy.weight_format == b.policy.weight_format && a.policy.kv_format == b.policy.kv_format &&
+           a.policy.stages == b.policy.stages;
   }
 
   // Of those that differ in percentages alone, the best.
@@ -182,10 +185,18 @@ class Searcher {
         const Found from = result_.best[start];
         for (const Policy& neighbour : neighbours(from.policy, step))
           if (!is_over()) try_one(from.ranks, neighbour);
+        if (from.ranks > 1 && !is_over()) try_one(from.ranks, other_stages(from.policy));
         const bool moved = result_.best[start].token_s > from.token_s * 1.001;
         if (!moved) step /= 2;
       }
     }
+  }
+
+  // Looped instead of contiguous stages, or the other way round.
+  static Policy other_stages(Policy policy) {
+    const bool looped = policy.stages == memory::Stages::looped;
+    policy.stages = looped ? memory::Stages::contiguous : memory::Stages::looped;
+    return policy;
   }
 
   static std::vector<Policy> neighbours(const Policy& policy, double step) {

@@ -77,7 +77,7 @@ class Simulator {
       for (std::size_t i = 0; i < steps.size(); ++i)
         ranks_[r].lanes[lane(steps[i])].push_back(static_cast<std::int32_t>(i));
     }
-    for (const Link& link : schedule::links(programs.size())) links_.push_back({link, {}, {}, {}});
+    for (const Link& link : schedule::links(programs)) links_.push_back({link, {}, {}, {}});
     outgoing_.resize(programs.size());
     incoming_.resize(programs.size());
     for (std::size_t i = 0; i < links_.size(); ++i) {

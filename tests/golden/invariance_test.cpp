@@ -61,6 +61,24 @@ TEST_P(Invariance, AnyPercent) {
             {.ranks = ranks, .percent = percent, .gpu_batch_size = 2, .gpu_batches = 2, .overlap = overlap});
 }
 
+// Chunks that divide evenly and others, as many micro-batches as ranks, fewer and more.
+TEST_P(Invariance, LoopedStages) {
+  for (const int ranks : {2, 3, 5})
+    for (const std::int64_t chunk_layers : {1, 2})
+      for (const std::int64_t micro_batches : {1, 0, 7})
+        for (const auto& percent : {kPercents[0], kPercents[3], kPercents[4]}) {
+          const auto layers = model::load_config(golden_.model).layers;
+          if ((layers + chunk_layers - 1) / chunk_layers < ranks) continue;
+          expect_same({.ranks = ranks,
+                       .percent = percent,
+                       .gpu_batch_size = 2,
+                       .gpu_batches = 2,
+                       .micro_batches = micro_batches,
+                       .overlap = chunk_layers == 1,
+                       .chunk_layers = chunk_layers});
+        }
+}
+
 TEST_P(Invariance, AnyNumberOfThreads) {
   for (const int threads : {2, 3}) expect_same({.ranks = 2, .percent = kPercents[4], .threads = threads});
 }

@@ -38,17 +38,22 @@ class Collector final : public executor::TokenSink {
 
 std::string to_string(const Setting& s) {
   return fmt::format(
-      "{} ranks, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads, weights {}, KV {}",
-      s.ranks, fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches, s.overlap,
-      s.threads, name_of(s.weight_format), name_of(s.kv_format));
+      "{} ranks, chunks of {}, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads, weights "
+      "{}, KV {}",
+      s.ranks, s.chunk_layers, fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches,
+      s.overlap, s.threads, name_of(s.weight_format), name_of(s.kv_format));
 }
 
 Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
                     const std::vector<std::vector<std::int32_t>>& prompts,
                     const std::vector<std::int64_t>& new_tokens, std::int32_t eos) {
   const auto config = model::load_config(model);
-  const auto slices = model::balance_stages(config, setting.ranks);
+  const bool looped = setting.chunk_layers > 0;
+  const auto slices = looped ? model::loop_stages(config, setting.ranks, setting.chunk_layers)
+                             : model::balance_stages(config, setting.ranks);
   executor::StageOptions options;
+  options.policy.stages = looped ? memory::Stages::looped : memory::Stages::contiguous;
+  options.policy.chunk_layers = std::max<std::int64_t>(setting.chunk_layers, 1);
   memory::set_percent(options.policy, setting.percent);
   options.policy.gpu_batch_size = setting.gpu_batch_size;
   options.policy.gpu_batches = setting.gpu_batches;
@@ -96,8 +101,8 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
           };
           const int gpu = setting.nccl ? rank : 0;
           if (setting.nccl)
-            own_options.device_link =
-                executor::connect_devices(*transport, gpu, executor::CommDevice::gpu, comm::Seconds(60));
+            own_options.device_link = executor::connect_devices(*transport, gpu, executor::CommDevice::gpu,
+                                                                comm::Seconds(60), looped);
           const auto stage = setting.cuda ? executor::make_cuda_stage(gpu, config, slice, *checkpoint, rounds,
                                                                       own_options, *transport, on_failure)
                                           : executor::make_cpu_stage(config, slice, *checkpoint, rounds,

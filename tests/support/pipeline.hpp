@@ -21,6 +21,7 @@ struct Setting {
   bool nccl = false;  // each rank on a GPU of its own, hidden states from GPU to GPU
   kernels::SamplingOptions sampling{};
   StorageFormat weight_format = StorageFormat::native, kv_format = StorageFormat::native;
+  std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
 };
 std::string to_string(const Setting& setting);
 

@@ -12,10 +12,10 @@ struct CUstream_st;
 
 namespace optpipe::comm {
 
-// Both ends of a stage: sends go to the next rank, receives come from the previous one, in order. One thread
-// may send while another receives. Before either is called, both ranks know that the message comes (the
-// stages tell each other which sequences run, on Channel::batch), so neither end occupies its GPU while it
-// waits.
+// Both ends of a stage: sends go to the next rank, receives come from the previous one (in a ring: of the
+// last rank the first is next), in order. One thread may send while another receives. Before either is
+// called, both ranks know that the message comes (the stages tell each other which sequences run, on
+// Channel::batch), so neither end occupies its GPU while it waits.
 class DeviceLink {
  public:
   virtual ~DeviceLink() = default;
@@ -32,6 +32,6 @@ std::string nccl_version();  // "2.28.3", or "none" where built without
 // Connects each rank's current CUDA device with its neighbours' by NCCL: one communicator for each pair of
 // neighbours, because a receive that waits would hold up the sends of a communicator shared with it.
 // Collective; no two ranks may be on one GPU (NCCL cannot do that: check before). Throws PeerError.
-std::unique_ptr<DeviceLink> connect_nccl(Transport& transport, Seconds timeout);
+std::unique_ptr<DeviceLink> connect_nccl(Transport& transport, Seconds timeout, bool ring = false);
 
 }  // namespace optpipe::comm

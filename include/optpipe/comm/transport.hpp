@@ -60,6 +60,12 @@ class Transport {
   std::vector<std::byte> recv_sized(Rank from);
 };
 
+// The neighbours in a ring of all ranks: of the last rank the first is next.
+inline Rank next(const Transport& transport) { return Rank((transport.rank().value + 1) % transport.size()); }
+inline Rank previous(const Transport& transport) {
+  return Rank((transport.rank().value + transport.size() - 1) % transport.size());
+}
+
 // A pipeline of one rank: nobody to talk to.
 class Alone final : public Transport {
  public:

@@ -28,10 +28,11 @@ struct RankDevice {
 // cannot.
 bool choose_nccl(const std::vector<RankDevice>& ranks, CommDevice wanted);
 
-// Collective; `gpu`: of this rank, none where it computes on the CPU. Null where hidden states go through the
-// transport. Throws UsageError (Reported on ranks other than 0), and PeerError where a neighbour does not
-// answer.
+// Collective; `ring`: the last rank sends to the first, too (looped stages). `gpu`: of this rank, none where
+// it computes on the CPU. Null where hidden states go through the transport. Throws UsageError (Reported on
+// ranks other than 0), and PeerError where a neighbour does not answer.
 std::shared_ptr<comm::DeviceLink> connect_devices(comm::Transport& transport, std::optional<int> gpu,
-                                                  CommDevice wanted, comm::Seconds timeout);
+                                                  CommDevice wanted, comm::Seconds timeout,
+                                                  bool ring = false);
 
 }  // namespace optpipe::executor

@@ -24,17 +24,22 @@ struct TierShares {
   bool any_on_disk() const { return disk() > 0; }
 };
 
+// How layers are dealt out to ranks (model/slice.hpp).
+enum class Stages : std::uint8_t { contiguous, looped };
+
 struct Policy {
   TierShares weights, kv, hidden;
   StorageFormat weight_format = StorageFormat::native;  // of the layers' matrices
   StorageFormat kv_format = StorageFormat::native;      // of keys and values
-  std::int64_t gpu_batch_size = 16;  // prompts computed at once
-  std::int64_t gpu_batches = 1;      // of these in a micro-batch; a loaded weight serves all of them
-  std::int64_t micro_batches = 0;    // in flight through the pipeline; 0: one per stage
-  bool overlap = true;               // transfers run beside computation
+  std::int64_t gpu_batch_size = 16;                     // prompts computed at once
+  std::int64_t gpu_batches = 1;    // of these in a micro-batch; a loaded weight serves all of them
+  std::int64_t micro_batches = 0;  // in flight through the pipeline; 0: one per stage
+  bool overlap = true;             // transfers run beside computation
+  Stages stages = Stages::contiguous;
+  std::int64_t chunk_layers = 1;  // of looped stages: layers that stay on the device while micro-batches pass
 
-  std::int64_t prompts_in_flight(int stages) const;
-  std::int64_t micro_batches_for(int stages) const { return micro_batches > 0 ? micro_batches : stages; }
+  std::int64_t prompts_in_flight(int ranks) const;
+  std::int64_t micro_batches_for(int ranks) const { return micro_batches > 0 ? micro_batches : ranks; }
 };
 
 // Reads the six numbers of --percent (weights on GPU, on CPU, KV on GPU, on CPU, activations on GPU, on CPU)

@@ -9,7 +9,7 @@
 
 namespace optpipe::planner {
 
-inline constexpr int kWeightSlots = 2;  // layers whose streamed weights are on the device at once
+inline constexpr int kWeightSlots = 2;  // layers whose streamed weights are on contiguous stages at once
 inline constexpr int kStages = 2;       // staging buffers of each kind between disk and host
 
 struct WeightPlan {

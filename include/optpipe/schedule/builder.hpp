@@ -1,4 +1,6 @@
-// Builds the program of a stage: the block schedule (layer outer, GPU batch inner) over contiguous stages.
+// Builds the program of a stage, contiguous or looped (model/slice.hpp): the block schedule, layer outer, GPU
+// batch inner. A looped stage takes all micro-batches through one run of its layers before it goes on to the
+// next run.
 #pragma once
 
 #include <array>
@@ -54,6 +56,11 @@ struct StageParameters {
   } sizes;
 };
 
-Program build_contiguous(const StageParameters& parameters);
+Program build_program(const StageParameters& parameters);
+
+// Buffers for the hidden states of a GPU batch on the device that the program uses.
+std::int64_t hidden_work_buffers(const StageParameters& parameters);
+// Homes of a GPU batch's hidden states that it uses where they are offloaded.
+std::int64_t hidden_homes(const StageParameters& parameters);
 
 }  // namespace optpipe::schedule

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "optpipe/schedule/program.hpp"
@@ -14,7 +15,9 @@ struct Link {
   StepKind send, recv;
 };
 
-std::vector<Link> links(std::size_t ranks);
+// Hidden states go to the next rank (looped stages: round in a ring), tokens from the rank of the head to
+// rank 0.
+std::vector<Link> links(std::span<const Program> programs);
 
 constexpr bool is_send(StepKind kind) {
   return kind == StepKind::send_hidden || kind == StepKind::send_tokens;

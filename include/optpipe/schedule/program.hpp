@@ -121,6 +121,7 @@ struct Program {
   const Step& step(StepId id) const { return steps[static_cast<std::size_t>(id.value)]; }
   // Index of the buffer of `kind` that the step uses, or -1.
   std::int32_t index_of(const Step& step, BufferKind kind) const;
+  bool writes(const Step& step, BufferKind kind) const;
 };
 
 const char* name_of(Queue queue);

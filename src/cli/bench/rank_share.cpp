@@ -46,7 +46,7 @@ std::string time_line(std::size_t rank, const char* phase, const metrics::PhaseS
 nlohmann::json to_json(const RankShare& share) {
   return {{"device", device_of(share)},
           {"threads", share.threads},
-          {"layers", {share.first_layer, share.first_layer + share.layers - 1}},
+          {"layers", {share.first_layer, share.last_layer}},
           {"memory", to_json(share.memory)},
           {"split",
            {{"prefill", metrics::to_json(share.split.prefill)},
@@ -73,7 +73,7 @@ std::vector<std::string> memory_table(const std::vector<RankShare>& shares,
     const RankShare& share = shares[rank];
     std::string line =
         fmt::format("{:>4} {:<16} {:<7} {:>7}", rank, use[rank].host.substr(0, 16), device_of(share),
-                    fmt::format("{}-{}", share.first_layer, share.first_layer + share.layers - 1));
+                    fmt::format("{}-{}", share.first_layer, share.last_layer));
     for (const auto what : kShown) line += memory_columns(share.memory, what);
     lines.push_back(line);
   }

@@ -12,8 +12,8 @@
 namespace optpipe::cli {
 
 struct RankShare {
-  std::int64_t first_layer = 0, layers = 0;
-  int gpu = -1;  // -1: the rank computes on the CPU
+  std::int64_t first_layer = 0, last_layer = 0;  // of looped stages not all between them
+  int gpu = -1;                                  // -1: the rank computes on the CPU
   int threads = 1;
   planner::Ledger memory;  // arenas and the offload file
   metrics::RunSplit split;

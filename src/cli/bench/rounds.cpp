@@ -83,8 +83,8 @@ void RoundRunner::observe(const schedule::Program& program, std::span<const sche
 std::vector<RankShare> RoundRunner::gather_shares(const RoundFigures& figures) {
   const auto& slice = job_.slices[static_cast<std::size_t>(transport_.rank().value)];
   auto shares = comm::gather_values<RankShare>(
-      transport_,
-      {slice.first.value, slice.layers, job_.gpu.value_or(-1), job_.threads, memory_, figures.split});
+      transport_, {slice.first.value, slice.end().value - 1, job_.gpu.value_or(-1), job_.threads, memory_,
+                   figures.split});
   // All ranks began together, and rank 0 has the last token last.
   for (auto& share : shares) {
     const auto total = [](const metrics::RunSplit& split) {

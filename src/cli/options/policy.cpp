@@ -1,3 +1,5 @@
+#include <map>
+
 #include "cli/options/groups.hpp"
 
 namespace optpipe::cli {
@@ -45,6 +47,19 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
                  "Layers of each rank, such as 4,4,3 (default: balanced by cost)")
       ->delimiter(',')
       ->type_name("N,N,...")
+      ->group(kGroup);
+  app.add_option(
+         "--stages", o.policy.stages,
+         "How layers are dealt out: contiguous (each rank one run of layers), or looped (chunks in turn; one "
+         "load of a chunk's weights serves all micro-batches)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, memory::Stages>{
+          {"contiguous", memory::Stages::contiguous}, {"looped", memory::Stages::looped}}))
+      ->type_name("NAME")
+      ->default_str("contiguous")
+      ->group(kGroup);
+  app.add_option("--chunk-layers", o.policy.chunk_layers, "Layers of a chunk of looped stages")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 16))
+      ->capture_default_str()
       ->group(kGroup);
   add_offload_directory(app, o, kGroup);
   app.add_flag("--verify-offload", o.verify_offload,

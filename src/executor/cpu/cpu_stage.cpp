@@ -44,7 +44,7 @@ class CpuStage final : private CpuMemory, public BaseStage {
     const auto weight_slot = [&] { return buffer(BufferKind::weight_slot); };
     switch (step.kind) {
       case StepKind::recv_hidden:
-        return recv_hidden(step, work());
+        return recv_hidden(program, step, work());
       case StepKind::recv_tokens:
         return recv_tokens(step);
       case StepKind::send_tokens:
@@ -84,8 +84,8 @@ class CpuStage final : private CpuMemory, public BaseStage {
     if (values > 0) transport_.send(next(), Channel::hidden, std::as_bytes(std::span(work, values)));
   }
 
-  void recv_hidden(const Step& step, float* work) {
-    recv_flags(step);
+  void recv_hidden(const Program& program, const Step& step, float* work) {
+    recv_flags(program, step);
     const auto values = static_cast<std::size_t>(batches_.rows(step).rows * config_.hidden);
     if (values == 0) return;
     const auto bytes =

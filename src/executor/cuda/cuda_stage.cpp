@@ -75,7 +75,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
         link_(inputs.options.device_link),
         clock_(lane(Queue::compute).stream.get()) {
     if (!link_)
-      link_ = std::make_shared<HiddenLink>(transport_, !slice_.head, !slice_.embedding,
+      link_ = std::make_shared<HiddenLink>(transport_, slice_.sends_hidden(), slice_.receives_hidden(),
                                            plan_.needs.link_bytes, pinned);
     lane(Queue::load).copier.finish();
     ops_.warm_up(plan_.weights.layers_move ? 0 : -1, plan_.bounds.rows, plan_.bounds.sequences,
@@ -168,13 +168,13 @@ class CudaStage final : private GpuMemory, public BaseStage {
     const auto work = [&] { return reinterpret_cast<Half*>(hidden_.work(buffer(BufferKind::hidden_work))); };
     switch (step.kind) {
       case StepKind::recv_hidden:
-        return recv_hidden(step, work());
+        return recv_hidden(program, step, work());
       case StepKind::recv_tokens:
         return recv_tokens(step);
       case StepKind::send_tokens:
         return fetch_tokens(step), send_tokens(step);
       case StepKind::accept:
-        if (transport_.size() == 1) wait_for_sample(step), fetch_tokens(step);
+        if (slice_.head) wait_for_sample(step), fetch_tokens(step);
         return accept(step);
       default:
         break;
@@ -245,8 +245,8 @@ class CudaStage final : private GpuMemory, public BaseStage {
                   lane(Queue::send).stream.get());
   }
 
-  void recv_hidden(const Step& step, Half* work) {
-    recv_flags(step);
+  void recv_hidden(const Program& program, const Step& step, Half* work) {
+    recv_flags(program, step);
     const BatchRows rows = batches_.rows(step);
     if (rows.rows > 0)
       link_->recv(reinterpret_cast<std::byte*>(work), hidden_bytes(rows), lane(Queue::recv).stream.get());

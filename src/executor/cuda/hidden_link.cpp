@@ -20,7 +20,7 @@ HiddenLink::Buffers HiddenLink::take_buffers() {
 }
 
 void HiddenLink::send(const std::byte* from, Bytes bytes, cudaStream_t stream) {
-  const Rank peer(transport_.rank().value + 1);
+  const Rank peer = comm::next(transport_);
   const Bytes chunks = (bytes + kChunk - 1) / kChunk;
   const auto size = [&](Bytes chunk) { return std::min(kChunk, bytes - chunk * kChunk); };
   const auto fetch = [&](Bytes chunk) {
@@ -40,7 +40,7 @@ void HiddenLink::send(const std::byte* from, Bytes bytes, cudaStream_t stream) {
 }
 
 void HiddenLink::recv(std::byte* to, Bytes bytes, cudaStream_t stream) {
-  const Rank peer(transport_.rank().value - 1);
+  const Rank peer = comm::previous(transport_);
   for (Bytes chunk = 0; chunk * kChunk < bytes; ++chunk) {
     const Bytes size = std::min(kChunk, bytes - chunk * kChunk);
     const Buffer& buffer = receiving_[chunk % 2];

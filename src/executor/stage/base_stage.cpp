@@ -23,6 +23,7 @@ BaseStage::BaseStage(const StageInputs& inputs, planner::StagePlan plan, const T
       weights_(plan_.weights, inputs.checkpoint, disk_, memory, copier, inputs.options.threads),
       kv_(plan_.kv, disk_, memory),
       hidden_(plan_.hidden, disk_, memory),
+      head_rank_(model::head_stage(config_, slice_, transport_.size())),
       on_failure_(inputs.on_failure) {}
 
 RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
@@ -32,7 +33,7 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
   kv_.begin(planner::lay_out_kv(config_, slice_, round, options_.policy, plan_.needs.kv));
   const auto parameters =
       planner::schedule_parameters(plan_, slice_, round, kv_.layout(), transport_.rank(), transport_.size());
-  const Program program = schedule::build_contiguous(parameters);
+  const Program program = schedule::build_program(parameters);
   if (const auto faults = schedule::find_faults(program); !faults.empty())
     OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
   awaited_first_tokens_ = round.sequences();
@@ -58,8 +59,7 @@ void BaseStage::run(const Program& program, const Step& step) {
 }
 
 KvStore::Place BaseStage::place(const Program& program, const Step& step) const {
-  const std::int64_t layer = step.layer.value - slice_.first.value;
-  return {&kv_.layout().block(step.micro_batch, step.gpu_batch, layer),
+  return {&kv_.layout().block(step.micro_batch, step.gpu_batch, slice_.index_of(step.layer)),
           program.index_of(step, BufferKind::kv_slot)};
 }
 
@@ -81,12 +81,15 @@ void BaseStage::send_flags(const Step& step) {
   transport_.send(next(), Channel::batch, std::as_bytes(std::span(batches_.running(step))));
 }
 
-void BaseStage::recv_flags(const Step& step) {
+void BaseStage::recv_flags(const Program& program, const Step& step) {
   std::vector<std::uint8_t> flags(batches_.batch(step).size());
   const auto size = transport_.recv(previous(), Channel::batch, std::as_writable_bytes(std::span(flags)));
   recorder_.start(step.queue);  // what is sent behind the flags is on its way
   OPTPIPE_CHECK(size == flags.size(), "{} flags arrived for {} sequences", size, flags.size());
-  batches_.set_running(step, step.token_step.value, std::move(flags));
+  if (program.writes(step, BufferKind::batch))
+    return batches_.set_running(step, step.token_step.value, std::move(flags));
+  OPTPIPE_CHECK(flags == batches_.running(step), "rank {} runs other sequences than this one",
+                previous().value);
 }
 
 void BaseStage::send_tokens(const Step& step) {
@@ -98,8 +101,7 @@ void BaseStage::recv_tokens(const Step& step) {
   auto& tokens = batches_.tokens(step);
   tokens.resize(batches_.rows(step).spans.size());
   if (tokens.empty()) return;
-  const auto bytes = transport_.recv(Rank(transport_.size() - 1), Channel::tokens,
-                                     std::as_writable_bytes(std::span(tokens)));
+  const auto bytes = transport_.recv(head_rank_, Channel::tokens, std::as_writable_bytes(std::span(tokens)));
   recorder_.start(step.queue);
   OPTPIPE_CHECK(bytes == tokens.size() * sizeof(std::int32_t), "{} bytes arrived for {} tokens", bytes,
                 tokens.size());
@@ -133,7 +135,6 @@ bool BaseStage::run_disk_step(const Program& program, const Step& step) {
   if (step.queue != schedule::Queue::disk_read && step.queue != schedule::Queue::disk_write) return false;
   const BatchRows rows = batches_.rows(step);
   if (rows.rows == 0) return true;
-  const auto k = static_cast<std::size_t>(step.gpu_batch.value);
   const std::int64_t values = rows.rows * config_.hidden;
   switch (step.kind) {
     case StepKind::read_kv:
@@ -143,10 +144,10 @@ bool BaseStage::run_disk_step(const Program& program, const Step& step) {
       kv_.write(place(program, step), rows, buffer(BufferKind::kv_write_stage));
       return true;
     case StepKind::read_hidden:
-      hidden_.read(k, values, buffer(BufferKind::hidden_stage));
+      hidden_.read(buffer(BufferKind::hidden_disk), values, buffer(BufferKind::hidden_stage));
       return true;
     case StepKind::write_hidden:
-      hidden_.write(k, values, buffer(BufferKind::hidden_write_stage));
+      hidden_.write(buffer(BufferKind::hidden_disk), values, buffer(BufferKind::hidden_write_stage));
       return true;
     default:
       return false;
@@ -164,7 +165,6 @@ bool BaseStage::run_copy_step(const Program& program, const Step& step, Copier& 
   if (step.queue != schedule::Queue::load && step.queue != schedule::Queue::store) return false;
   const BatchRows rows = batches_.rows(step);
   if (rows.rows == 0) return true;
-  const auto k = static_cast<std::size_t>(step.gpu_batch.value);
   const std::int64_t values = rows.rows * config_.hidden;
   switch (step.kind) {
     case StepKind::load_kv:
@@ -174,11 +174,12 @@ bool BaseStage::run_copy_step(const Program& program, const Step& step, Copier& 
       kv_.store(place(program, step), rows, buffer(BufferKind::kv_write_stage), copier);
       return true;
     case StepKind::load_hidden:
-      hidden_.load(k, values, buffer(BufferKind::hidden_work), buffer(BufferKind::hidden_stage), copier);
+      hidden_.load(buffer(BufferKind::hidden_home), values, buffer(BufferKind::hidden_work),
+                   buffer(BufferKind::hidden_stage), copier);
       return true;
     case StepKind::store_hidden:
-      hidden_.store(k, values, buffer(BufferKind::hidden_work), buffer(BufferKind::hidden_write_stage),
-                    copier);
+      hidden_.store(buffer(BufferKind::hidden_home), values, buffer(BufferKind::hidden_work),
+                    buffer(BufferKind::hidden_write_stage), copier);
       return true;
     default:
       return false;

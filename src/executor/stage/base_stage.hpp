@@ -39,7 +39,7 @@ class BaseStage : public Stage, protected StepHandler {
   virtual bool is_timed_on_device(const schedule::Step&) const { return false; }
 
   std::size_t group(const schedule::Step& step) const {
-    return static_cast<std::size_t>(step.layer.value - slice_.first.value);
+    return static_cast<std::size_t>(slice_.index_of(step.layer));
   }
   KvStore::Place place(const schedule::Program& program, const schedule::Step& step) const;
 
@@ -48,7 +48,7 @@ class BaseStage : public Stage, protected StepHandler {
 
   // Steps that need no device. A message of hidden states begins with one flag a sequence: does it still run?
   void send_flags(const schedule::Step& step);
-  void recv_flags(const schedule::Step& step);
+  void recv_flags(const schedule::Program& program, const schedule::Step& step);
   void send_tokens(const schedule::Step& step);
   void recv_tokens(const schedule::Step& step);
   void accept(const schedule::Step& step);
@@ -57,8 +57,9 @@ class BaseStage : public Stage, protected StepHandler {
   bool run_disk_step(const schedule::Program& program, const schedule::Step& step);
   bool run_copy_step(const schedule::Program& program, const schedule::Step& step, Copier& copier);
 
-  Rank next() const { return Rank(transport_.rank().value + 1); }
-  Rank previous() const { return Rank(transport_.rank().value - 1); }
+  // Looped stages pass hidden states round in a ring.
+  Rank next() const { return comm::next(transport_); }
+  Rank previous() const { return comm::previous(transport_); }
 
   model::ModelConfig config_;
   model::StageSlice slice_;
@@ -75,6 +76,7 @@ class BaseStage : public Stage, protected StepHandler {
  private:
   void run(const schedule::Program& program, const schedule::Step& step) final;
 
+  Rank head_rank_;
   FailureHandler on_failure_;
   TokenSink* sink_ = nullptr;
   RunStatistics statistics_;

@@ -13,43 +13,46 @@ HiddenStore::HiddenStore(const planner::HiddenPlan& plan, memory::DiskFile& disk
     stages_.push_back(host_.take(home[2]));
     write_stages_.push_back(host_.take(home[2]));
   }
-  for (std::int64_t k = 0; k < plan.gpu_batches; ++k) {
+  for (std::int64_t k = 0; k < plan.homes; ++k) {
     device_home_.push_back(device_.take(home[0]));
     host_home_.push_back(host_.take(home[1]));
     disk_home_.push_back(disk.take(home[2]));
   }
 }
 
-void HiddenStore::read(std::size_t gpu_batch, std::int64_t n, std::int32_t stage) {
-  disk_.read(disk_home_[gpu_batch],
-             stages_[static_cast<std::size_t>(stage)].first(plan_.bytes_of(plan_.cut(n)[2])));
+void HiddenStore::read(std::int32_t home, std::int64_t n, std::int32_t stage) {
+  const auto at = static_cast<std::size_t>(home);
+  disk_.read(disk_home_[at], stages_[static_cast<std::size_t>(stage)].first(plan_.bytes_of(plan_.cut(n)[2])));
 }
 
-void HiddenStore::load(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage,
+void HiddenStore::load(std::int32_t home, std::int64_t n, std::int32_t buffer, std::int32_t stage,
                        Copier& copier) {
+  const auto at = static_cast<std::size_t>(home);
   const auto values = plan_.cut(n);
   const Bytes device = plan_.bytes_of(values[0]), host = plan_.bytes_of(values[1]),
               disk = plan_.bytes_of(values[2]);
   std::byte* to = work(buffer);
-  if (device > 0) copier.copy(to, device_home_[gpu_batch].data(), device);
-  if (host > 0) copier.copy(to + device, host_home_[gpu_batch].data(), host);
+  if (device > 0) copier.copy(to, device_home_[at].data(), device);
+  if (host > 0) copier.copy(to + device, host_home_[at].data(), host);
   if (disk > 0) copier.copy(to + device + host, stages_[static_cast<std::size_t>(stage)].data(), disk);
 }
 
-void HiddenStore::store(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage,
+void HiddenStore::store(std::int32_t home, std::int64_t n, std::int32_t buffer, std::int32_t stage,
                         Copier& copier) {
+  const auto at = static_cast<std::size_t>(home);
   const auto values = plan_.cut(n);
   const Bytes device = plan_.bytes_of(values[0]), host = plan_.bytes_of(values[1]),
               disk = plan_.bytes_of(values[2]);
   const std::byte* from = work(buffer);
-  if (device > 0) copier.copy(device_home_[gpu_batch].data(), from, device);
-  if (host > 0) copier.copy(host_home_[gpu_batch].data(), from + device, host);
+  if (device > 0) copier.copy(device_home_[at].data(), from, device);
+  if (host > 0) copier.copy(host_home_[at].data(), from + device, host);
   if (disk > 0)
     copier.copy(write_stages_[static_cast<std::size_t>(stage)].data(), from + device + host, disk);
 }
 
-void HiddenStore::write(std::size_t gpu_batch, std::int64_t n, std::int32_t stage) {
-  disk_.write(disk_home_[gpu_batch],
+void HiddenStore::write(std::int32_t home, std::int64_t n, std::int32_t stage) {
+  const auto at = static_cast<std::size_t>(home);
+  disk_.write(disk_home_[at],
               write_stages_[static_cast<std::size_t>(stage)].first(plan_.bytes_of(plan_.cut(n)[2])));
 }
 

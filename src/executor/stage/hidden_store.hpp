@@ -19,12 +19,12 @@ class HiddenStore {
 
   std::byte* work(std::int32_t buffer) const { return work_[static_cast<std::size_t>(buffer)].data(); }
 
-  void read(std::size_t gpu_batch, std::int64_t n, std::int32_t stage);  // disk → stage
+  void read(std::int32_t home, std::int64_t n, std::int32_t stage);  // disk → stage
   // home, stage → work
-  void load(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage, Copier& copier);
+  void load(std::int32_t home, std::int64_t n, std::int32_t buffer, std::int32_t stage, Copier& copier);
   // work → home, write stage
-  void store(std::size_t gpu_batch, std::int64_t n, std::int32_t buffer, std::int32_t stage, Copier& copier);
-  void write(std::size_t gpu_batch, std::int64_t n, std::int32_t stage);  // write stage → disk
+  void store(std::int32_t home, std::int64_t n, std::int32_t buffer, std::int32_t stage, Copier& copier);
+  void write(std::int32_t home, std::int64_t n, std::int32_t stage);  // write stage → disk
 
  private:
   planner::HiddenPlan plan_;

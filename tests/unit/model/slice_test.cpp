@@ -1,6 +1,6 @@
 #include "optpipe/model/slice.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "optpipe/base/error.hpp"
 
@@ -47,6 +47,52 @@ TEST(Slices, ByHand) {
 
 TEST(Slices, MoreStagesThanLayersAreRefused) {
   EXPECT_THROW(balance_stages(config_of_size("opt-125m"), 13), UsageError);
+}
+
+TEST(LoopStages, EveryLayerBelongsToOneStageAndIsFoundThere) {
+  auto config = config_of_size("opt-125m");
+  for (const std::int64_t layers : {5, 12, 13})
+    for (const std::int64_t chunk_layers : {1, 2, 5})
+      for (const int stages : {1, 2, 3}) {
+        config.layers = layers;
+        if ((layers + chunk_layers - 1) / chunk_layers < stages) continue;
+        const auto slices = loop_stages(config, stages, chunk_layers);
+        std::vector<int> owner(static_cast<std::size_t>(layers), -1);
+        for (int stage = 0; stage < stages; ++stage) {
+          const StageSlice& slice = slices[static_cast<std::size_t>(stage)];
+          std::int64_t of_runs = 0;
+          for (const LayerRun& run : slice.runs()) of_runs += run.layers;
+          EXPECT_EQ(of_runs, slice.layers);
+          for (std::int64_t i = 0; i < slice.layers; ++i) {
+            const LayerId layer = slice.layer_at(i);
+            EXPECT_EQ(slice.index_of(layer), i);
+            EXPECT_EQ(std::exchange(owner[static_cast<std::size_t>(layer.value)], stage), -1);
+            EXPECT_EQ(stage, layer.value / chunk_layers % stages);
+          }
+          EXPECT_EQ(slice.index_of(slice.end()), slice.layers);
+          EXPECT_EQ(slice.embedding, stage == 0);
+          EXPECT_EQ(slice.head, stage == head_stage(config, slice, stages));
+          EXPECT_EQ(slice.head, slice.end().value == layers);
+        }
+        EXPECT_THAT(owner, testing::Each(testing::Ge(0)));
+      }
+}
+
+TEST(LoopStages, ReadsAsItsRuns) {
+  auto config = config_of_size("opt-125m");
+  config.layers = 9;
+  const auto slices = loop_stages(config, 2, 2);
+  EXPECT_EQ(to_string(slices[0]), "layers 0-1, 4-5, 8");
+  EXPECT_EQ(to_string(slices[1]), "layers 2-3, 6-7");
+  EXPECT_EQ(to_string(balance_stages(config, 1).front()), "layers 0-8");
+}
+
+TEST(LoopStages, FewerChunksThanStagesAreRefused) {
+  auto config = config_of_size("opt-125m");
+  config.layers = 9;
+  EXPECT_THROW(loop_stages(config, 4, 4), UsageError);
+  EXPECT_THROW(loop_stages(config, 10, 1), UsageError);
+  EXPECT_THROW(loop_stages(config, 2, 0), UsageError);
 }
 
 }  // namespace

@@ -45,6 +45,8 @@ Case draw(std::mt19937& random) {
   c.policy.gpu_batch_size = pick(1, 4);
   c.policy.gpu_batches = pick(1, 3);
   c.policy.micro_batches = pick(0, 3);
+  if (pick(0, 2) == 0) c.policy.stages = memory::Stages::looped;
+  c.policy.chunk_layers = pick(1, 2);
   std::vector<memory::Sequence> sequences;
   const auto count = c.policy.prompts_in_flight(c.ranks) + pick(0, 5);  // perhaps a second, smaller round
   for (std::int64_t i = 0; i < count; ++i) sequences.push_back({i, pick(1, 60), pick(3, 5)});
@@ -59,7 +61,7 @@ std::map<BufferKind, Bytes> program_account(const Case& c, const StagePlan& plan
   for (const auto& round : c.rounds) {
     const auto kv = lay_out_kv(c.config, slice, round, c.policy, plan.needs.kv);
     const auto program =
-        schedule::build_contiguous(schedule_parameters(plan, slice, round, kv, Rank(rank), c.ranks));
+        schedule::build_program(schedule_parameters(plan, slice, round, kv, Rank(rank), c.ranks));
     EXPECT_TRUE(schedule::find_faults(program).empty());
     EXPECT_LE(program.steps.size(), static_cast<std::size_t>(most_steps(plan, slice, round)));
     EXPECT_GE(program.steps.size() * 2, static_cast<std::size_t>(most_steps(plan, slice, round)));
@@ -77,12 +79,15 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
   std::mt19937 random(7);
   for (int i = 0; i < 120; ++i) {
     const Case c = draw(random);
-    const auto slices = model::balance_stages(c.config, c.ranks);
+    const bool looped = c.policy.stages == memory::Stages::looped;
+    const auto slices = looped ? model::loop_stages(c.config, c.ranks, c.policy.chunk_layers)
+                               : model::balance_stages(c.config, c.ranks);
     for (int rank = 0; rank < c.ranks; ++rank) {
-      SCOPED_TRACE(fmt::format("policy {}, rank {} of {}, {}: weights {}/{}, KV {}/{}, activations {}/{}", i,
-                               rank, c.ranks, name_of(c.backend), c.policy.weights.device,
-                               c.policy.weights.host, c.policy.kv.device, c.policy.kv.host,
-                               c.policy.hidden.device, c.policy.hidden.host));
+      SCOPED_TRACE(fmt::format(
+          "policy {}, rank {} of {}, {} ({}), {}: weights {}/{}, KV {}/{}, activations {}/{}", i, rank,
+          c.ranks, to_string(slices[static_cast<std::size_t>(rank)]), c.policy.micro_batches,
+          name_of(c.backend), c.policy.weights.device, c.policy.weights.host, c.policy.kv.device,
+          c.policy.kv.host, c.policy.hidden.device, c.policy.hidden.host));
       const auto& slice = slices[static_cast<std::size_t>(rank)];
       const StagePlan plan =
           plan_stage({c.config, slice, DType::f16, c.rounds, c.policy, c.ranks, c.backend});

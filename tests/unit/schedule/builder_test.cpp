@@ -84,7 +84,7 @@ TEST(Contiguous, BuffersAddUpToTheirSizes) {
   p.sizes.kv_slot = 20'000;
   p.sizes.kv_stage = 2'000'000;
   p.sizes.kv_block = [](auto, auto, auto) { return std::array<Bytes, 3>{30, 300'000, 7}; };
-  const auto bytes = buffer_bytes(build_contiguous(p));
+  const auto bytes = buffer_bytes(build_program(p));
   EXPECT_EQ(bytes[0], 2 * 1000 + 10 + 1 + 3 * 20'000 + 2 * 30);
   EXPECT_EQ(bytes[1], 2 * 100 + 2 * 300'000 + (2 + 2) * 2'000'000);
   EXPECT_EQ(bytes[2], 2 * 7);

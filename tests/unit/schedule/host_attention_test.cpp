@@ -159,7 +159,7 @@ TEST(HostAttention, BuffersAddUpToTheirSizes) {
   p.sizes.host_rows = 100;
   p.sizes.kv_block = [](auto, auto, auto) { return std::array<Bytes, 3>{0, 3000, 0}; };
   p.sizes.kv_cpu = [](auto, auto, auto) { return Bytes{2000}; };
-  const auto bytes = buffer_bytes(build_contiguous(p));
+  const auto bytes = buffer_bytes(build_program(p));
   EXPECT_EQ(bytes[0], 1 + 3 * 10);
   EXPECT_EQ(bytes[1], 3 * 100 + 2 * 2 * 3000);
 }

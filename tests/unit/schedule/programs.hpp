@@ -14,13 +14,16 @@ struct Shape {
   Offload layer_weights{}, head_weights{}, kv{}, hidden{};
   int weight_slots = 2;
   HostAttention host_attention{};
+  std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
 };
 
 inline std::vector<Program> build_all(const Shape& shape) {
   auto config = model::config_of_size("opt-125m");
   config.layers = shape.layers;
   std::vector<Program> programs;
-  for (const auto& slice : model::balance_stages(config, shape.ranks)) {
+  const auto slices = shape.chunk_layers > 0 ? model::loop_stages(config, shape.ranks, shape.chunk_layers)
+                                             : model::balance_stages(config, shape.ranks);
+  for (const auto& slice : slices) {
     StageParameters p;
     p.rank = Rank(static_cast<int>(programs.size()));
     p.ranks = shape.ranks;
@@ -34,7 +37,7 @@ inline std::vector<Program> build_all(const Shape& shape) {
     p.hidden = shape.hidden;
     p.weight_slots = shape.weight_slots;
     p.host_attention = shape.host_attention;
-    programs.push_back(build_contiguous(p));
+    programs.push_back(build_program(p));
   }
   return programs;
 }

@@ -1,14 +1,16 @@
-// The block schedule over contiguous stages: for every token step and micro-batch, layer after layer, and in
-// each layer one GPU batch after another, so that a loaded layer serves all of them.
+// The block schedule: a stage's visits in their order, and in each one GPU batch after another, so that a
+// loaded layer serves all of them.
 
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <optional>
 
 #include "optpipe/base/check.hpp"
 #include "optpipe/schedule/builder.hpp"
 #include "schedule/dependencies.hpp"
 #include "schedule/under_way.hpp"
+#include "schedule/visits.hpp"
 #include "schedule/weight_ring.hpp"
 
 namespace optpipe::schedule {
@@ -16,39 +18,38 @@ namespace {
 
 using memory::Tier;
 
-std::vector<Visit> list_visits(const StageParameters& p) {
-  std::vector<Visit> visits;
-  for (std::int64_t t = 0; t < p.token_steps; ++t) {
-    for (std::int64_t m = 0; m < p.micro_batches; ++m) {
-      for (std::int64_t l = 0; l < p.slice.layers; ++l)
-        visits.push_back({TokenStep(t), MicroBatchId(m), LayerId(p.slice.first.value + l), l == 0,
-                          l + 1 == p.slice.layers, false, p.layer_weights.any});
-      if (p.slice.head)
-        visits.push_back(
-            {TokenStep(t), MicroBatchId(m), p.slice.end(), false, false, true, p.head_weights.any});
-    }
-  }
-  return visits;
+// Micro-batches beyond one a rank come back to the first of looped stages while it still computes others of
+// the run before. Where hidden states are offloaded, few are on the device at once: then they go to homes of
+// their own until it is their turn, or all ranks would wait for each other. Later stages hear of a run only
+// when the stage before is through with the last one.
+bool parks(const StageParameters& p) {
+  return p.slice.run_count() > 1 && p.slice.embedding && p.hidden.any && p.micro_batches > p.ranks;
 }
 
-class ContiguousBuilder {
+class BlockScheduleBuilder {
  public:
-  explicit ContiguousBuilder(const StageParameters& parameters)
+  explicit BlockScheduleBuilder(const StageParameters& parameters)
       : p_(parameters),
         visits_(list_visits(parameters)),
         weights_(visits_, parameters.weight_slots, weight_lag(parameters)) {
     program_.rank = p_.rank;
     program_.ranks = p_.ranks;
-    program_.weight_parts = static_cast<std::int32_t>(p_.gpu_batches);
+    program_.weight_parts = static_cast<std::int32_t>(p_.gpu_batches * (is_looped() ? p_.micro_batches : 1));
     work_of_.assign(static_cast<std::size_t>(p_.gpu_batches), -1);
   }
 
   Program build() && {
-    for (std::size_t v = 0; v < visits_.size(); ++v) emit_visit(v);
+    for (std::size_t v = 0; v < visits_.size(); ++v) {
+      emit_visit(v);
+      if (ends_run(v)) emit_arrivals(v);
+    }
+    finish_all();
     if (p_.slice.embedding) {
       for (std::int64_t m = 0; m < p_.micro_batches; ++m)
-        for (std::int64_t k = 0; k < p_.gpu_batches; ++k)
+        for (std::int64_t k = 0; k < p_.gpu_batches; ++k) {
+          emit_recv_tokens({TokenStep(p_.token_steps - 1), MicroBatchId(m), {}}, GpuBatchId(k));
           emit_accept({TokenStep(p_.token_steps - 1), MicroBatchId(m), {}}, GpuBatchId(k));
+        }
     }
     DependencyTracker tracker(program_.buffers.size());
     for (std::size_t i = 0; i < program_.steps.size(); ++i)
@@ -57,8 +58,13 @@ class ContiguousBuilder {
   }
 
  private:
-  bool single() const { return p_.ranks == 1; }
+  bool keeps_tokens() const { return p_.slice.embedding && p_.slice.head; }
   bool keeps_hidden() const { return !p_.hidden.any; }
+  bool is_looped() const { return p_.slice.run_count() > 1; }
+  bool ends_run(std::size_t v) const {
+    return v + 1 == visits_.size() || visits_[v + 1].micro_batch != visits_[v].micro_batch ||
+           visits_[v + 1].run != visits_[v].run || visits_[v + 1].token_step != visits_[v].token_step;
+  }
 
   // ---- buffers, made when first named
   BufferId buffer(BufferKind kind, std::int64_t index, Tier tier, Bytes bytes) {
@@ -73,12 +79,13 @@ class ContiguousBuilder {
   BufferId hidden_work(GpuBatchId k) {
     return buffer(BufferKind::hidden_work, work_of_[index(k)], Tier::device, p_.sizes.hidden_work);
   }
-  BufferId hidden_home(GpuBatchId k) {
-    return buffer(BufferKind::hidden_home, k.value, Tier::host,
+  std::int64_t home_of(MicroBatchId m, GpuBatchId k) const { return parks(p_) ? batch_index(m, k) : k.value; }
+  BufferId hidden_home(MicroBatchId m, GpuBatchId k) {
+    return buffer(BufferKind::hidden_home, home_of(m, k), Tier::host,
                   p_.sizes.hidden_home[0] + p_.sizes.hidden_home[1]);
   }
-  BufferId hidden_disk(GpuBatchId k) {
-    return buffer(BufferKind::hidden_disk, k.value, Tier::disk, p_.sizes.hidden_home[2]);
+  BufferId hidden_disk(MicroBatchId m, GpuBatchId k) {
+    return buffer(BufferKind::hidden_disk, home_of(m, k), Tier::disk, p_.sizes.hidden_home[2]);
   }
   BufferId stage(BufferKind kind, std::int32_t slot, Bytes bytes) {
     return buffer(kind, slot, Tier::host, bytes);
@@ -110,7 +117,7 @@ class ContiguousBuilder {
   Bytes cpu_bytes(const Visit& visit, GpuBatchId k) const {
     return p_.sizes.kv_cpu ? p_.sizes.kv_cpu(visit.micro_batch, k, layer_in_slice(visit)) : 0;
   }
-  std::int64_t layer_in_slice(const Visit& visit) const { return visit.layer.value - p_.slice.first.value; }
+  std::int64_t layer_in_slice(const Visit& visit) const { return p_.slice.index_of(visit.layer); }
   std::int64_t block_index(const Visit& visit, GpuBatchId k) const {
     return batch_index(visit.micro_batch, k) * p_.slice.layers + layer_in_slice(visit);
   }
@@ -144,46 +151,59 @@ class ContiguousBuilder {
 
   void emit_visit(std::size_t v) {
     const Visit& visit = visits_[v];
-    std::vector<WeightLoad> spread;  // over this visit's batches
+    if (load_ && load_->visit == v) emit_weight_parts(program_.weight_parts);
     for (const WeightLoad& load : weights_.issued_during(v)) {
-      emit_weight_read(load);
-      const bool last = &load == &weights_.issued_during(v).back();
-      if (load.visit == v || !last)
-        emit_weight_parts(load, 0, program_.weight_parts);
-      else
-        spread.push_back(load);
+      if (load_) emit_weight_parts(program_.weight_parts);  // one load at a time, in order
+      load_ = load;
+      emitted_parts_ = 0;
+      emit_weight_read();
+      if (load.visit == v) emit_weight_parts(program_.weight_parts);
     }
     for (std::int64_t b = 0; b < p_.gpu_batches; ++b) {
       const GpuBatchId k(b);
       // Behind what this batch loads for itself, which is needed sooner than the weights of a later layer.
-      const auto emit_spread_loads = [&] {
-        for (const WeightLoad& load : spread)
-          emit_weight_parts(load, static_cast<int>(b), static_cast<int>(b) + 1);
+      const auto emit_due_parts = [&] {
+        if (load_) emit_weight_parts(parts_due(v, b));
       };
       if (visit.head)
-        emit_head(visit, v, k, emit_spread_loads);
+        emit_head(visit, v, k, emit_due_parts);
       else
-        emit_layer(visit, v, k, emit_spread_loads);
+        emit_layer(visit, v, k, emit_due_parts);
     }
     // What goes to another stage goes now: that stage, or the next token, may depend on it.
-    if ((visit.last && !p_.slice.head) || p_.weight_slots < 2) finish_all();
+    if ((leaves(visit) && !passes_may_outlast(visit)) || p_.weight_slots < 2) finish_all();
   }
 
-  void emit_weight_read(const WeightLoad& load) {
-    const Visit& target = visits_[load.visit];
-    if (!(target.head ? p_.head_weights : p_.layer_weights).disk) return;
-    emit(StepKind::read_weights, target, target.layer, {},
-         {{}, {stage(BufferKind::weight_stage, weight_stages_.next(), p_.sizes.weight_stage)}});
+  // Parts of the load under way that should be issued by batch `b` of visit `v`.
+  int parts_due(std::size_t v, std::int64_t b) const {
+    const auto batches = static_cast<std::int64_t>(load_->until - load_->from) * p_.gpu_batches;
+    const auto passed = static_cast<std::int64_t>(v - load_->from) * p_.gpu_batches + b + 1;
+    return static_cast<int>(program_.weight_parts * std::min(passed, batches) / batches);
   }
 
-  void emit_weight_parts(const WeightLoad& load, int begin, int end) {
-    const Visit& target = visits_[load.visit];
-    for (int part = begin; part < end; ++part) {
-      Uses uses{{}, {weight_slot(load.slot)}};
-      if ((target.head ? p_.head_weights : p_.layer_weights).disk)
-        uses.reads = {stage(BufferKind::weight_stage, weight_stages_.newest(), p_.sizes.weight_stage)};
-      emit(StepKind::load_weights, target, target.layer, {}, uses, part);
+  bool is_on_disk(const Visit& target) const {
+    return (target.head ? p_.head_weights : p_.layer_weights).disk;
+  }
+  BufferId weight_stage() {
+    return stage(BufferKind::weight_stage, weight_stages_.newest(), p_.sizes.weight_stage);
+  }
+
+  void emit_weight_read() {
+    const Visit& target = visits_[load_->visit];
+    if (!is_on_disk(target)) return;
+    weight_stages_.next();
+    emit(StepKind::read_weights, target, target.layer, {}, {{}, {weight_stage()}});
+  }
+
+  // Of the load under way: up to part `end`.
+  void emit_weight_parts(int end) {
+    const Visit& target = visits_[load_->visit];
+    for (; emitted_parts_ < end; ++emitted_parts_) {
+      Uses uses{{}, {weight_slot(load_->slot)}};
+      if (is_on_disk(target)) uses.reads = {weight_stage()};
+      emit(StepKind::load_weights, target, target.layer, {}, uses, emitted_parts_);
     }
+    if (emitted_parts_ == program_.weight_parts) load_.reset();
   }
 
   std::vector<BufferId> with_weights(std::size_t v, std::vector<BufferId> reads) {
@@ -213,6 +233,16 @@ class ContiguousBuilder {
     emit_exit(visit, k);
   }
 
+  // Hidden states of the layer go to another stage.
+  bool leaves(const Visit& visit) const {
+    return visit.last && !(p_.slice.head && visit.layer.value + 1 == p_.slice.end().value);
+  }
+  // With a micro-batch more than ranks, what a looped stage holds back until its next visit holds up nobody,
+  // but for the end of a token step, on which the next one waits.
+  bool passes_may_outlast(const Visit& visit) const {
+    return keeps_hidden() && p_.micro_batches > p_.ranks && visit.run + 1 < p_.slice.run_count();
+  }
+
   // Hidden states come to the layer, and go on from it.
   void emit_entry(const Visit& visit, GpuBatchId k) {
     if (visit.first)
@@ -222,7 +252,7 @@ class ContiguousBuilder {
   }
   void emit_exit(const Visit& visit, GpuBatchId k) {
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
-    if (visit.last && !p_.slice.head) {
+    if (leaves(visit)) {
       emit(StepKind::send_hidden, visit, visit.layer, k, {{rows, hidden_work(k)}, {}});
     } else if (!keeps_hidden()) {
       emit_store_hidden(visit, k);
@@ -277,46 +307,88 @@ class ContiguousBuilder {
   bool streams_kv() const { return p_.kv.any && p_.host_attention.kv_streams; }
 
   // The work buffer for the hidden states that enter the stage now.
-  void claim_work(const Visit& visit, GpuBatchId k) {
+  void claim_work(GpuBatchId k) {
     if (!keeps_hidden()) {
       work_of_[index(k)] = hidden_ring_.next();
       return;
     }
-    // Two sets, so that one micro-batch arrives while another is computed; one where there is only one
-    // micro-batch.
-    const std::int64_t sets = p_.ranks == 1 && p_.micro_batches == 1 ? 1 : 2;
-    const std::int64_t turn = visit.token_step.value * p_.micro_batches + visit.micro_batch.value;
-    work_of_[index(k)] = static_cast<std::int32_t>(turn % sets * p_.gpu_batches + k.value);
+    if (k.value == 0) turn_ = (turn_ + 1) % (hidden_work_buffers(p_) / p_.gpu_batches);
+    work_of_[index(k)] = static_cast<std::int32_t>(turn_ * p_.gpu_batches + k.value);
   }
 
   void emit_input(const Visit& visit, GpuBatchId k) {
+    if (!enters_model(visit)) return parks(p_) ? emit_load_hidden(visit, k) : emit_receive(visit, k);
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
-    if (!p_.slice.embedding) {
-      claim_work(visit, k);
-      emit(StepKind::recv_hidden, visit, visit.layer, k, {{}, {hidden_work(k), rows}});
-      return;
+    if (visit.token_step.value > 0) {
+      if (!parks(p_)) emit_recv_tokens(before(visit), k);
+      emit_accept(before(visit), k);
     }
-    if (visit.token_step.value > 0)
-      emit_accept({TokenStep(visit.token_step.value - 1), visit.micro_batch, visit.layer}, k);
-    claim_work(visit, k);
+    claim_work(k);
     emit(StepKind::embed, visit, {}, k, {{rows, tokens(visit.micro_batch, k)}, {hidden_work(k)}});
   }
 
+  bool enters_model(const Visit& visit) const { return visit.run == 0 && p_.slice.embedding; }
+
+  // Which sequences run is news in the stage's first run only.
+  void emit_receive(const Visit& visit, GpuBatchId k) {
+    claim_work(k);
+    const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
+    if (visit.run == 0)
+      emit(StepKind::recv_hidden, visit, visit.layer, k, {{}, {hidden_work(k), rows}});
+    else
+      emit(StepKind::recv_hidden, visit, visit.layer, k, {{rows}, {hidden_work(k)}});
+  }
+
+  // Behind the visits of a micro-batch to a run: the arrival of the one that is by then through the last
+  // rank.
+  void emit_arrivals(std::size_t v) {
+    if (!parks(p_)) return;
+    const Visit& visit = visits_[v];
+    const std::int64_t ahead = visit.micro_batch.value + p_.micro_batches - p_.ranks;
+    const std::int64_t stay = visit.stay + ahead / p_.micro_batches;
+    const MicroBatchId arriving(ahead % p_.micro_batches);
+    for (std::size_t n = v; n < visits_.size() && visits_[n].stay <= stay; ++n) {
+      const Visit& next = visits_[n];
+      if (next.stay == stay && next.first && next.micro_batch == arriving) return emit_arrival(next);
+    }
+  }
+
+  void emit_arrival(Visit visit) {
+    for (std::int64_t b = 0; b < p_.gpu_batches; ++b) {
+      const GpuBatchId k(b);
+      if (enters_model(visit)) {  // tokens come in turn, between hidden states
+        if (visit.token_step.value > 0) emit_recv_tokens(before(visit), k);
+        continue;
+      }
+      emit_receive(visit, k);
+      Visit source = visit;
+      source.layer = LayerId(visit.layer.value - 1);  // that they come from
+      emit_store_hidden(source, k);
+    }
+  }
+
+  // The token step before, of which the tokens enter the model now.
+  static Visit before(Visit visit) { return --visit.token_step.value, visit; }
+
+  void emit_recv_tokens(const Visit& visit, GpuBatchId k) {
+    if (!keeps_tokens()) emit(StepKind::recv_tokens, visit, {}, k, {{}, {tokens(visit.micro_batch, k)}});
+  }
+
   void emit_accept(const Visit& visit, GpuBatchId k) {
-    if (!single()) emit(StepKind::recv_tokens, visit, {}, k, {{}, {tokens(visit.micro_batch, k)}});
-    const BufferId before = batch(visit.token_step, visit.micro_batch, k);
+    const BufferId now = batch(visit.token_step, visit.micro_batch, k);
     const BufferId after = batch(TokenStep(visit.token_step.value + 1), visit.micro_batch, k);
-    emit(StepKind::accept, visit, {}, k, {{tokens(visit.micro_batch, k), before}, {after}});
+    emit(StepKind::accept, visit, {}, k, {{tokens(visit.micro_batch, k), now}, {after}});
   }
 
   void emit_load_hidden(const Visit& visit, GpuBatchId k) {
     work_of_[index(k)] = hidden_ring_.next();
-    Uses load{{batch(visit.token_step, visit.micro_batch, k), hidden_home(k)}, {hidden_work(k)}};
+    Uses load{{batch(visit.token_step, visit.micro_batch, k), hidden_home(visit.micro_batch, k)},
+              {hidden_work(k)}};
     if (p_.hidden.disk) {
       const BufferId from_disk =
           stage(BufferKind::hidden_stage, hidden_stages_.next(), p_.sizes.hidden_stage);
       emit(StepKind::read_hidden, visit, visit.layer, k,
-           {{batch(visit.token_step, visit.micro_batch, k), hidden_disk(k)}, {from_disk}});
+           {{batch(visit.token_step, visit.micro_batch, k), hidden_disk(visit.micro_batch, k)}, {from_disk}});
       load.reads.push_back(from_disk);
     }
     emit(StepKind::load_hidden, visit, visit.layer, k, load);
@@ -324,7 +396,7 @@ class ContiguousBuilder {
 
   void emit_store_hidden(const Visit& visit, GpuBatchId k) {
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
-    Uses store{{rows, hidden_work(k)}, {hidden_home(k)}};
+    Uses store{{rows, hidden_work(k)}, {hidden_home(visit.micro_batch, k)}};
     if (!p_.hidden.disk) {
       emit(StepKind::store_hidden, visit, visit.layer, k, store);
       return;
@@ -333,7 +405,8 @@ class ContiguousBuilder {
         stage(BufferKind::hidden_write_stage, hidden_write_stages_.next(), p_.sizes.hidden_stage);
     store.writes.push_back(to_disk);
     emit(StepKind::store_hidden, visit, visit.layer, k, store);
-    emit(StepKind::write_hidden, visit, visit.layer, k, {{rows, to_disk}, {hidden_disk(k)}});
+    emit(StepKind::write_hidden, visit, visit.layer, k,
+         {{rows, to_disk}, {hidden_disk(visit.micro_batch, k)}});
   }
 
   void emit_load_kv(const Visit& visit, GpuBatchId k) {
@@ -376,7 +449,7 @@ class ContiguousBuilder {
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
     const BufferId chosen = tokens(visit.micro_batch, k);
     emit(StepKind::sample, visit, visit.layer, k, {with_weights(v, {rows, hidden_work(k)}), {chosen}});
-    if (!single()) emit(StepKind::send_tokens, visit, visit.layer, k, {{rows, chosen}, {}});
+    if (!keeps_tokens()) emit(StepKind::send_tokens, visit, visit.layer, k, {{rows, chosen}, {}});
   }
 
   const StageParameters& p_;
@@ -384,15 +457,46 @@ class ContiguousBuilder {
   WeightRing weights_;
   Program program_;
   std::map<std::pair<BufferKind, std::int64_t>, BufferId> ids_;
+  std::optional<WeightLoad> load_;     // under way
+  int emitted_parts_ = 0;              // of it
+  std::int64_t turn_ = -1;             // which set of work buffers takes what enters the stage
   std::vector<std::int32_t> work_of_;  // [GPU batch] → index of its work buffer now
   std::deque<UnderWay> under_way_;
   Ring host_ring_{p_.host_attention.in_flight};
   Ring weight_stages_{2}, kv_ring_{p_.kv_slots}, kv_stages_{2}, kv_write_stages_{2};
-  Ring hidden_ring_{p_.hidden_slots}, hidden_stages_{2}, hidden_write_stages_{2};
+  Ring hidden_ring_{hidden_work_buffers(p_)}, hidden_stages_{2}, hidden_write_stages_{2};
 };
 
 }  // namespace
 
-Program build_contiguous(const StageParameters& parameters) { return ContiguousBuilder(parameters).build(); }
+namespace {
+
+// Two sets, so that one micro-batch arrives while another is computed; one where there is only one
+// micro-batch. Of looped stages the first also has those in which micro-batches wait that come back before
+// their turn.
+std::int64_t hidden_sets(const StageParameters& p) {
+  if (p.ranks == 1 && p.micro_batches == 1) return 1;
+  if (p.slice.run_count() == 1 || !p.slice.embedding) return 2;
+  return std::max<std::int64_t>(2, p.micro_batches - p.ranks + 2);
+}
+
+}  // namespace
+
+// Looped stages: one more than the micro-batch that waits until the next rank takes it, and another to
+// compute with, or all ranks would wait for each other to take theirs.
+std::int64_t hidden_work_buffers(const StageParameters& p) {
+  if (!p.hidden.any) return hidden_sets(p) * p.gpu_batches;
+  return p.slice.run_count() == 1 ? p.hidden_slots
+                                  : std::max<std::int64_t>(p.hidden_slots, 2 * p.gpu_batches + 1);
+}
+
+// None where hidden states go through one layer and leave.
+std::int64_t hidden_homes(const StageParameters& p) {
+  if (parks(p)) return p.gpu_batches * p.micro_batches;
+  const bool passes = p.slice.runs().front().layers == 1 && !p.slice.head;
+  return passes ? 0 : p.gpu_batches;
+}
+
+Program build_program(const StageParameters& parameters) { return BlockScheduleBuilder(parameters).build(); }
 
 }  // namespace optpipe::schedule
