@@ -8,6 +8,9 @@
 namespace optpipe::simulator {
 namespace {
 
+// Rows gathered by the host: how many a thread takes at a time, and what a further thread is worth.
+constexpr double kRowsOfPart = 16, kThreadGain = 0.7;
+
 // What the host does for a new token between two token steps: hands it over, looks whether its sequence goes
 // on, packs the next rows.
 constexpr double kAcceptStepS = 20e-6, kAcceptTokenS = 0.3e-6;
@@ -18,6 +21,7 @@ ComputeCost::ComputeCost(const model::ModelConfig& config, const Device& device,
                          double hidden_element, double kv_element)
     : config_(config),
       device_(device),
+      threads_(threads),
       speed_(device.is_gpu ? 1 : static_cast<double>(threads) / device.threads),
       hidden_element_(hidden_element),
       kv_element_(kv_element),
@@ -41,7 +45,9 @@ double ComputeCost::pass(double rows, double columns, double times) const {
 double ComputeCost::embed(const Batch& batch, bool tables_on_device) const {
   const auto h = static_cast<double>(config_.hidden);
   if (tables_on_device && device_.is_gpu) return pass(batch.rows, h, 3) + 2 * device_.kernel_s;
-  return batch.rows * h / device_.embedding_values_s + pass(batch.rows, h, 1);
+  const double parts = std::ceil(batch.rows / kRowsOfPart);  // that threads share
+  const double threads = std::max(1.0, kThreadGain * std::min(threads_, parts));
+  return batch.rows * h / (device_.embedding_values_s * threads) + pass(batch.rows, h, 1);
 }
 
 double ComputeCost::project_qkv(const Batch& batch) const {

@@ -45,6 +45,7 @@ class ComputeCost {
 
   const model::ModelConfig& config_;
   const Device& device_;
+  double threads_;
   double speed_;  // of the measured rates, by threads
   double hidden_element_, kv_element_;
   double chunk_rows_;

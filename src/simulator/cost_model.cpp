@@ -13,7 +13,6 @@ using schedule::StepKind;
 namespace {
 
 constexpr double kDiskRequestS = 10e-6;  // a small write: through the page cache
-constexpr double kStepS = 18e-6;         // of the GPU between steps that do not go as one graph
 constexpr double kEagerBytes = 4096;     // messages up to this do not wait for their receive
 constexpr double kLinkChunk = static_cast<double>(planner::cuda::kLinkChunk);
 
@@ -116,6 +115,13 @@ Cost CostModel::compute(Rank rank, double seconds, double bytes) const {
   cost.add(resources_.of(rank).cores, scenario_.threads);
   cost.add(resources_.of(rank).memory, bytes / seconds);
   return cost;
+}
+
+// Decode steps go as one graph where nothing but each other is to be waited for.
+double CostModel::between(const Program& program, const ComputeCost::Batch& rows) const {
+  const auto& plan = shape(program).plan;
+  const bool graph = !plan.weights.layers_move && plan.kv.slots == 0 && plan.hidden.shares.all_on_device();
+  return scenario_.is_gpu() && !rows.prompt && !graph ? machine_.device.step_s : 0;
 }
 
 Cost CostModel::message(const Program& program, const Step& step) const {
@@ -236,16 +242,18 @@ Cost CostModel::computation(const Program& program, const Step& step) const {
       return compute(program.rank, compute_.embed(rows, on_device), rows.rows * h * 8);
     }
     case StepKind::project_qkv:
-      return compute(program.rank, compute_.project_qkv(rows), group_bytes() * 3 * h / (4 * h + 2 * f));
+      return compute(program.rank, compute_.project_qkv(rows) + between(program, rows),
+                     group_bytes() * 3 * h / (4 * h + 2 * f));
     case StepKind::attend: {
       const auto& block =
           shape(program).kv.block(step.micro_batch, step.gpu_batch, layer_in_slice(program, step));
       const double kv_bytes =
           static_cast<double>(block.on(Tier::device) + block.slot_bytes()) * rows.context / kv_positions();
-      return compute(program.rank, compute_.attend(rows), rows.prompt ? 0 : kv_bytes);
+      return compute(program.rank, compute_.attend(rows) + between(program, rows),
+                     rows.prompt ? 0 : kv_bytes);
     }
     case StepKind::feed_forward:
-      return compute(program.rank, compute_.feed_forward(rows),
+      return compute(program.rank, compute_.feed_forward(rows) + between(program, rows),
                      group_bytes() * (h + 2 * f) / (4 * h + 2 * f));
     case StepKind::sample:
       return compute(program.rank, compute_.sample(rows), group_bytes());

@@ -43,6 +43,7 @@ class CostModel {
   Cost transfer(Rank rank, bool in, double bytes, double copies) const;
   Cost disk(Rank rank, bool read, double bytes, double requests) const;
   Cost compute(Rank rank, double seconds, double bytes) const;
+  double between(const Program& program, const ComputeCost::Batch& rows) const;
   Cost message(const Program& program, const Step& step) const;
 
   Cost weights(const Program& program, const Step& step) const;

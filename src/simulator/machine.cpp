@@ -106,6 +106,7 @@ Device read_device(const Reader& reader) {
   device.attention_bytes_s = reader.number("attention_bytes_s", 1);
   device.memory_bytes_s = reader.number("memory_bytes_s", 1);
   device.kernel_s = reader.number("kernel_s");
+  device.step_s = reader.number("step_s");
   device.embedding_values_s = reader.number("embedding_values_s", 1);
   return device;
 }
@@ -134,6 +135,7 @@ json to_json(const Device& device) {
           {"attention_bytes_s", device.attention_bytes_s},
           {"memory_bytes_s", device.memory_bytes_s},
           {"kernel_s", device.kernel_s},
+          {"step_s", device.step_s},
           {"embedding_values_s", device.embedding_values_s}};
 }
 

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "optpipe/base/dtype.hpp"
@@ -77,6 +78,11 @@ inline void attention(std::span<const AttentionTask> tasks, std::int64_t head_di
 // Widening and narrowing (round to nearest even) of contiguous elements.
 void to_float(const std::byte* from, DType type, float* out, std::int64_t count);
 void from_float(const float* from, std::byte* out, DType type, std::int64_t count);
+
+// body(first, count) for parts that together are the rows 0 .. rows - 1, in no particular order: work that
+// treats each row by itself, such as gathering embeddings.
+using RowPart = std::function<void(std::int64_t first, std::int64_t count)>;
+void for_parts_of_rows(std::int64_t rows, int threads, const RowPart& body);
 
 // Index of the largest of n values, the first one if several are equal; NaN never wins.
 std::int64_t argmax(const float* values, std::int64_t n);

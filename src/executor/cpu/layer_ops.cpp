@@ -58,22 +58,26 @@ void LayerOps::norm(const Use& use, Role weight, Role bias, const float* x, std:
 void LayerOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, float* x) {
   const std::int64_t h = config_.hidden, e = config_.embedding;
   const auto projection = weights_.project_in();
-  std::vector<float> position(static_cast<std::size_t>(h));
   for (const RowSpan& span : rows.spans) {
     for (std::int64_t begin = 0; begin < span.count; begin += kChunkRows) {
       const auto count = std::min(kChunkRows, span.count - begin);
       float* to = x + (span.first_row + begin) * h;
       float* gathered = projection ? embedded_ : to;
-      for (std::int64_t i = 0; i < count; ++i)
-        weights_.gather(Role::token_embedding, ids[static_cast<std::size_t>(span.first_row + begin + i)],
-                        {gathered + i * e, static_cast<std::size_t>(e)});
+      kernels::for_parts_of_rows(count, threads_, [&](std::int64_t first, std::int64_t part) {
+        for (std::int64_t i = first; i < first + part; ++i)
+          weights_.gather(Role::token_embedding, ids[static_cast<std::size_t>(span.first_row + begin + i)],
+                          {gathered + i * e, static_cast<std::size_t>(e)});
+      });
       if (projection)
         kernels::linear(gathered, e, count, projection->view(), {}, Epilogue::none, to, h, threads_);
-      for (std::int64_t i = 0; i < count; ++i) {
-        weights_.gather(Role::position_embedding, span.position + begin + i + model::kPositionOffset,
-                        position);
-        std::transform(position.begin(), position.end(), to + i * h, to + i * h, std::plus<>());
-      }
+      kernels::for_parts_of_rows(count, threads_, [&](std::int64_t first, std::int64_t part) {
+        std::vector<float> position(static_cast<std::size_t>(h));
+        for (std::int64_t i = first; i < first + part; ++i) {
+          weights_.gather(Role::position_embedding, span.position + begin + i + model::kPositionOffset,
+                          position);
+          std::transform(position.begin(), position.end(), to + i * h, to + i * h, std::plus<>());
+        }
+      });
     }
   }
 }

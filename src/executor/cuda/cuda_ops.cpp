@@ -76,11 +76,11 @@ void CudaOps::norm(const Use& use, Role weight, Role bias, const Half* x, std::i
   gpu::layer_norm(context_, x, rows, config_.hidden, vector(use, weight), vector(use, bias), out);
 }
 
-void CudaOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x) {
+void CudaOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads) {
   if (weights_.tables_on_device())
     embed_from_device(rows, ids, x);
   else
-    embed_from_host(rows, ids, x);
+    embed_from_host(rows, ids, x, threads);
 }
 
 namespace {
@@ -123,28 +123,32 @@ void CudaOps::embed_from_device(const BatchRows& rows, std::span<const std::int3
 
 // The CPU gathers rows into pinned chunks; without a projection it also adds the positions, as the kernel
 // would: in fp32, rounded once.
-void CudaOps::embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x) {
+void CudaOps::embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x,
+                              int threads) {
   const std::int64_t h = config_.hidden, e = config_.embedding;
   const auto projection = weights_.project_in();
   const auto positions = position_rows(rows);
-  std::vector<float> token(static_cast<std::size_t>(e)), place(static_cast<std::size_t>(h));
   for (std::int64_t begin = 0, turn = 0; begin < rows.rows; begin += kGatherRows, ++turn) {
     const auto count = std::min(kGatherRows, rows.rows - begin);
     const auto half = static_cast<std::size_t>(turn % 2);
     check(cudaEventSynchronize(gather_done_[half].get()), "cudaEventSynchronize");
     auto* tokens_out = reinterpret_cast<std::byte*>(gather_[half].data());
     auto* places_out = tokens_out + static_cast<std::size_t>(kGatherRows * e) * sizeof(Half);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto row = static_cast<std::size_t>(begin + i);
-      weights_.gather(Role::token_embedding, ids[row], token);
-      weights_.gather(Role::position_embedding, positions[row], place);
-      if (!projection)
-        std::transform(token.begin(), token.end(), place.begin(), token.begin(), std::plus<>());
-      kernels::from_float(token.data(), tokens_out + static_cast<std::size_t>(i * e) * sizeof(Half),
-                          DType::f16, e);
-      kernels::from_float(place.data(), places_out + static_cast<std::size_t>(i * h) * sizeof(Half),
-                          DType::f16, h);
-    }
+    kernels::for_parts_of_rows(count, threads, [&](std::int64_t first, std::int64_t part) {
+      std::vector<float> token(static_cast<std::size_t>(e)), place(static_cast<std::size_t>(h));
+      for (std::int64_t i = first; i < first + part; ++i) {
+        const auto row = static_cast<std::size_t>(begin + i);
+        weights_.gather(Role::token_embedding, ids[row], token);
+        weights_.gather(Role::position_embedding, positions[row], place);
+        if (!projection)
+          std::transform(token.begin(), token.end(), place.begin(), token.begin(), std::plus<>());
+        kernels::from_float(token.data(), tokens_out + static_cast<std::size_t>(i * e) * sizeof(Half),
+                            DType::f16, e);
+        if (projection)
+          kernels::from_float(place.data(), places_out + static_cast<std::size_t>(i * h) * sizeof(Half),
+                              DType::f16, h);
+      }
+    });
     const auto copy = [&](void* to, const void* from, std::int64_t columns) {
       check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count * columns) * sizeof(Half),
                             cudaMemcpyHostToDevice, stream_),

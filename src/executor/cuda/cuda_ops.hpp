@@ -43,7 +43,8 @@ class CudaOps {
   kernels::cuda::Context& context() { return context_; }
   void next_step() { uploads_.next_step(); }  // before each step that calls one of the functions below
 
-  void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
+  // Tables that are not on the device are gathered by `threads` threads of the host.
+  void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
                    const TaskSource& tasks);
   void attend(const BatchRows& rows, const TaskSource& tasks);
@@ -77,7 +78,7 @@ class CudaOps {
   void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x);
   void project_together(const Use& use, const Half* x, std::int64_t rows);
   void embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
-  void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
+  void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
   void observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first, std::int64_t count,
                std::int64_t token_step, const LogitsObserver& observer);
 

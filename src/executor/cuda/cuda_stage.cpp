@@ -189,7 +189,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
     ops_.next_step();
     switch (step.kind) {
       case StepKind::embed:
-        return ops_.embed(rows, token_ids(step, rows), work());
+        return ops_.embed(rows, token_ids(step, rows), work(), options_.threads);
       case StepKind::sample:
         return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, batches_.batch(step), work(),
                            step.token_step.value, options_, token_buffer(step));
