@@ -65,22 +65,26 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
   const double small_copies = batches * layers * batch * 2 * machine.copies.copy_s * (kv.moved() > 0 ? 1 : 0);
 
   // One micro-batch through one stage: the slowest of what runs side by side.
-  const double streamed = weights.moved() * slice_bytes;
+  // Of looped stages, one load of a chunk serves all micro-batches, and hidden states come back once a chunk.
+  const bool looped = policy.stages == memory::Stages::looped && ranks > 1;
+  const double loads = looped ? 1 / micro_batches : 1;
+  const double visits = looped ? std::max(1.0, layers / static_cast<double>(policy.chunk_layers)) : 1;
+  const double streamed = weights.moved() * slice_bytes * loads;
   const double prefill_kv = batches * batch * prompt * token_kv,
                hidden_moves = batches * layers * rows_hidden;
   const double prefill_stage =
       std::max({prefill_compute * compute.sustained_factor(prefill_compute * micro_batches),
                 (streamed + hidden.moved() * hidden_moves) / in,
                 (kv.moved() * prefill_kv + hidden.moved() * hidden_moves) / out,
-                (weights.disk * slice_bytes + hidden.disk * hidden_moves) / disk_read,
+                (weights.disk * slice_bytes * loads + hidden.disk * hidden_moves) / disk_read,
                 (kv.disk * prefill_kv + hidden.disk * hidden_moves) / disk_write});
   const double decode_kv = batches * batch * context * token_kv;
   const double decode_stage =
       std::max({decode_compute, (streamed + kv.moved() * decode_kv) / in, small_copies,
-                (weights.disk * slice_bytes + kv.disk * decode_kv) / disk_read});
+                (weights.disk * slice_bytes * loads + kv.disk * decode_kv) / disk_read});
 
   // Prefill fills and drains the pipeline; in decode a token waits for all stages.
-  const double prefill = prefill_stage * (micro_batches + ranks - 1);
+  const double prefill = prefill_stage * (micro_batches + (ranks - 1) / visits);
   const double decode = (steps - 1) * decode_stage * std::max(micro_batches, static_cast<double>(ranks));
 
   QuickRate rate;

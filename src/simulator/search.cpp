@@ -39,10 +39,11 @@ class Searcher {
     auto candidates = rate_grid();
     // Of each number of ranks some, since the formula knows their order only roughly.
     std::ranges::stable_sort(candidates, std::greater{}, &Candidate::token_s);
-    std::map<std::tuple<int, StorageFormat, StorageFormat>, int> taken;
+    std::map<std::tuple<int, StorageFormat, StorageFormat, memory::Stages>, int> taken;
     for (const Candidate& candidate : candidates) {
       if (is_over()) break;
-      int& count = taken[{candidate.ranks, candidate.policy.weight_format, candidate.policy.kv_format}];
+      int& count = taken[{candidate.ranks, candidate.policy.weight_format, candidate.policy.kv_format,
+                          candidate.policy.stages}];
       if (count == kSimulatedOfEach) continue;
       if (try_one(candidate.ranks, candidate.policy)) ++count;
     }
@@ -53,12 +54,12 @@ class Searcher {
  private:
   static constexpr int kSimulatedOfEach = 6;
   using Key = std::tuple<int, double, double, double, double, double, double, std::int64_t, std::int64_t,
-                         std::int64_t, StorageFormat, StorageFormat, memory::Stages>;
+                         std::int64_t, StorageFormat, StorageFormat, memory::Stages, std::int64_t>;
 
   static Key key_of(int ranks, const Policy& p) {
     return {ranks,           p.weights.device, p.weights.host,   p.kv.device,   p.kv.host,
             p.hidden.device, p.hidden.host,    p.gpu_batch_size, p.gpu_batches, p.micro_batches,
-            p.weight_format, p.kv_format,      p.stages};
+            p.weight_format, p.kv_format,      p.stages,         p.chunk_layers};
   }
 
   bool is_over() const { return std::chrono::steady_clock::now() >= end_; }
@@ -69,20 +70,31 @@ class Searcher {
     for (const int ranks : request_.ranks)
       for (const StorageFormat weights : request_.weight_formats)
         for (const StorageFormat kv : request_.kv_formats)
-          for (const std::int64_t batch : {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256})
-            for (const std::int64_t batches : {1, 2, 3, 4, 6, 8, 12, 16})
-              for (const std::int64_t turns : {1, 2, 4}) {
-                if (turns > 1 && ranks == 1) break;  // GPU batches do the same there
-                Policy policy;
-                policy.weight_format = weights;
-                policy.kv_format = kv;
-                policy.gpu_batch_size = batch;
-                policy.gpu_batches = batches;
-                if (turns > 1) policy.micro_batches = turns * ranks;
-                if (request_.prompts > 0 && policy.prompts_in_flight(ranks) > 2 * request_.prompts) continue;
-                rate_shares(ranks, policy, candidates);
-              }
+          for (Policy policy : batch_sizes(ranks)) {
+            policy.weight_format = weights;
+            policy.kv_format = kv;
+            rate_shares(ranks, policy, candidates);
+            if (ranks == 1) continue;
+            policy.stages = memory::Stages::looped;
+            rate_shares(ranks, policy, candidates);
+          }
     return candidates;
+  }
+
+  std::vector<Policy> batch_sizes(int ranks) const {
+    std::vector<Policy> policies;
+    for (const std::int64_t batch : {1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256})
+      for (const std::int64_t batches : {1, 2, 3, 4, 6, 8, 12, 16})
+        for (const std::int64_t turns : {1, 2, 4}) {
+          if (turns > 1 && ranks == 1) break;  // GPU batches do the same there
+          Policy policy;
+          policy.gpu_batch_size = batch;
+          policy.gpu_batches = batches;
+          if (turns > 1) policy.micro_batches = turns * ranks;
+          if (request_.prompts == 0 || policy.prompts_in_flight(ranks) <= 2 * request_.prompts)
+            policies.push_back(policy);
+        }
+    return policies;
   }
 
   double budget(const std::optional<Bytes>& given, Bytes machine) const {
@@ -186,6 +198,8 @@ class Searcher {
         for (const Policy& neighbour : neighbours(from.policy, step))
           if (!is_over()) try_one(from.ranks, neighbour);
         if (from.ranks > 1 && !is_over()) try_one(from.ranks, other_stages(from.policy));
+        if (from.policy.stages == memory::Stages::looped && !is_over())
+          try_one(from.ranks, longer_chunks(from));
         const bool moved = result_.best[start].token_s > from.token_s * 1.001;
         if (!moved) step /= 2;
       }
@@ -196,6 +210,12 @@ class Searcher {
   static Policy other_stages(Policy policy) {
     const bool looped = policy.stages == memory::Stages::looped;
     policy.stages = looped ? memory::Stages::contiguous : memory::Stages::looped;
+    return policy;
+  }
+
+  Policy longer_chunks(const Found& from) const {
+    Policy policy = from.policy;
+    if (2 * policy.chunk_layers * from.ranks <= request_.config.layers) policy.chunk_layers *= 2;
     return policy;
   }
 
