@@ -17,29 +17,44 @@ constexpr double kAcceptStepS = 20e-6, kAcceptTokenS = 0.3e-6;
 
 }  // namespace
 
+double size_factor(StorageFormat format) {
+  const auto bytes = [](StorageFormat each) {
+    return static_cast<double>(RowFormat{each, DType::f16, kGroupValues}.row_bytes());
+  };
+  return bytes(format) / bytes(StorageFormat::native);
+}
+
 ComputeCost::ComputeCost(const model::ModelConfig& config, const Device& device, int threads,
-                         double hidden_element, double kv_element)
+                         const Elements& elements)
     : config_(config),
       device_(device),
       threads_(threads),
       speed_(device.is_gpu ? 1 : static_cast<double>(threads) / device.threads),
-      hidden_element_(hidden_element),
-      kv_element_(kv_element),
+      elements_(elements),
       chunk_rows_(static_cast<double>(device.is_gpu ? planner::cuda::kChunkRows : planner::cpu::kChunkRows)) {
 }
 
 double ComputeCost::product(double rows, double parameters, bool prompt) const {
   const auto& rates = prompt ? device_.prompt_products : device_.products;
+  // Quantized weights are read, written as fp16, and read again by the product.
+  const double widening = device_.is_gpu && !elements_.weights_are_wide
+                              ? parameters * (elements_.weights + 2) / device_.memory_bytes_s
+                              : 0;
   const auto chunk = [&](double count) {
-    return 2 * count * parameters / (product_rate(rates, count) * speed_) + device_.kernel_s;
+    return 2 * count * parameters / (product_rate(rates, count) * speed_) + widening + device_.kernel_s;
   };
   const double whole = std::floor(rows / chunk_rows_), rest = rows - whole * chunk_rows_;
   const double seconds = whole * chunk(chunk_rows_) + (rest > 0 ? chunk(rest) : 0);
   return prompt ? seconds * prompt_factor_ : seconds;
 }
 
+// The head stays in the model's own format.
+double ComputeCost::head_product(double rows, double parameters) const {
+  return 2 * rows * parameters / (product_rate(device_.products, rows) * speed_) + device_.kernel_s;
+}
+
 double ComputeCost::pass(double rows, double columns, double times) const {
-  return times * (rows * columns * hidden_element_ / device_.memory_bytes_s) + device_.kernel_s;
+  return times * (rows * columns * elements_.hidden / device_.memory_bytes_s) + device_.kernel_s;
 }
 
 double ComputeCost::embed(const Batch& batch, bool tables_on_device) const {
@@ -63,7 +78,7 @@ double ComputeCost::attend(const Batch& batch, double share) const {
     const double length = batch.rows / std::max(batch.sequences, 1.0);
     return 2 * h * batch.rows * length / (device_.prompt_attention_flops_s * speed_) + 2 * device_.kernel_s;
   }
-  const double bytes = 2 * batch.sequences * batch.context * h * kv_element_;
+  const double bytes = 2 * batch.sequences * batch.context * h * elements_.kv;
   return bytes / (device_.attention_bytes_s * speed_) + 2 * device_.kernel_s;
 }
 
@@ -75,7 +90,7 @@ double ComputeCost::feed_forward(const Batch& batch) const {
 
 double ComputeCost::sample(const Batch& batch) const {
   const auto vocabulary = static_cast<double>(config_.vocabulary), e = static_cast<double>(config_.embedding);
-  return product(batch.sequences, vocabulary * e, false) +
+  return head_product(batch.sequences, vocabulary * e) +
          batch.sequences * vocabulary * 8 / device_.memory_bytes_s + 4 * device_.kernel_s;
 }
 

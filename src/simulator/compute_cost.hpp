@@ -3,17 +3,25 @@
 
 #include <cstdint>
 
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/model/config.hpp"
 #include "optpipe/simulator/machine.hpp"
 
 namespace optpipe::simulator {
 
+// Bytes of a quantized format over those of fp16; of a native one: 1.
+double size_factor(StorageFormat format);
+
 class ComputeCost {
  public:
-  // `threads`: of a CPU rank, whose measured rates count for as many as they were measured with;
-  // `hidden_element`, `kv_element`: bytes of a value.
-  ComputeCost(const model::ModelConfig& config, const Device& device, int threads, double hidden_element,
-              double kv_element);
+  // `threads`: of a CPU rank, whose measured rates count for as many as they were measured with. `elements`:
+  // bytes of a value.
+  struct Elements {
+    double hidden = 2, kv = 2;
+    double weights = 2;            // as they lie in memory
+    bool weights_are_wide = true;  // otherwise a GPU widens a layer's matrix before each product
+  };
+  ComputeCost(const model::ModelConfig& config, const Device& device, int threads, const Elements& elements);
 
   // What a batch of a token step is: so many rows (tokens that are computed), of so many sequences; prompts
   // have many rows each.
@@ -41,13 +49,14 @@ class ComputeCost {
  private:
   // rows · parameters products, with weights read once a chunk of rows.
   double product(double rows, double parameters, bool prompt) const;
+  double head_product(double rows, double parameters) const;
   double pass(double rows, double columns, double times) const;  // reads and writes of activations
 
   const model::ModelConfig& config_;
   const Device& device_;
   double threads_;
   double speed_;  // of the measured rates, by threads
-  double hidden_element_, kv_element_;
+  Elements elements_;
   double chunk_rows_;
   double prompt_factor_ = 1;
 };

@@ -18,6 +18,14 @@ constexpr double kLinkChunk = static_cast<double>(planner::cuda::kLinkChunk);
 
 double element_of(const StageShape& shape) { return static_cast<double>(shape.plan.hidden.element); }
 
+ComputeCost::Elements elements_of(const Scenario& scenario, const StageShape& shape) {
+  const auto& policy = scenario.policy;
+  const auto weights = static_cast<double>(size_of(shape.plan.weights.dtype));
+  return {element_of(shape),
+          static_cast<double>(size_of(shape.plan.needs.kv)) * size_factor(policy.kv_format),
+          weights * size_factor(policy.weight_format), !is_quantized(policy.weight_format)};
+}
+
 }  // namespace
 
 CostModel::CostModel(const Scenario& scenario, const Machine& machine, const NodeResources& resources,
@@ -29,8 +37,7 @@ CostModel::CostModel(const Scenario& scenario, const Machine& machine, const Nod
       round_(round),
       token_steps_(std::move(token_steps)),
       shapes_(std::move(shapes)),
-      compute_(scenario.config, machine.device, scenario.threads, element_of(*shapes_.front()),
-               static_cast<double>(size_of(shapes_.front()->plan.needs.kv))) {
+      compute_(scenario.config, machine.device, scenario.threads, elements_of(scenario, *shapes_.front())) {
   // Products of prompts, of the rank with the most layers: all rounds follow each other.
   double products = 0;
   Step first;

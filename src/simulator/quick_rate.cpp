@@ -8,12 +8,6 @@
 namespace optpipe::simulator {
 namespace {
 
-// Bytes of a format over those of fp16.
-double size_factor(StorageFormat format) {
-  return static_cast<double>(RowFormat{format, DType::f16, kGroupValues}.row_bytes()) /
-         static_cast<double>(RowFormat{StorageFormat::native, DType::f16, kGroupValues}.row_bytes());
-}
-
 // Shares of a class on the three tiers, of 1.
 struct Shares {
   explicit Shares(const memory::TierShares& percent)
@@ -30,7 +24,10 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
   const bool gpu = machine.device.is_gpu;
   const double element = gpu ? 2 : 4;  // of hidden states
   const double weight_element = gpu ? 2 : static_cast<double>(size_of(request.weights));
-  const ComputeCost compute(config, machine.device, request.site.threads_of_rank(ranks), element, 2);
+  const ComputeCost compute(
+      config, machine.device, request.site.threads_of_rank(ranks),
+      {element, 2 * size_factor(policy.kv_format), weight_element * size_factor(policy.weight_format),
+       !is_quantized(policy.weight_format)});
 
   const auto micro_batches = static_cast<double>(policy.micro_batches_for(ranks));
   const auto batches = static_cast<double>(policy.gpu_batches),
