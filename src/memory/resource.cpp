@@ -3,38 +3,50 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
-#include <algorithm>
-#include <thread>
-#include <vector>
+#include <cstdint>
+#include <span>
 
+#include "memory/prefault.hpp"
 #include "optpipe/base/error.hpp"
 
 namespace optpipe::memory {
 namespace {
 
-constexpr Bytes kPage = 4096;
+constexpr Bytes kHugePage = 2 * kMiB;
 
-void touch_pages(std::byte* base, Bytes bytes) {
-  for (Bytes offset = 0; offset < bytes; offset += kPage)
-    *const_cast<volatile std::byte*>(base + offset) = std::byte{0};
+// Address space only, from a huge page's boundary on where the block holds one. Null where there is none
+// left.
+std::byte* reserve(Bytes bytes) {
+  const Bytes slack = bytes >= kHugePage ? kHugePage : 0;
+  void* memory = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  auto* base = static_cast<std::byte*>(memory);
+  if (slack == 0) return base;
+  const Bytes lead =
+      round_up(reinterpret_cast<std::uintptr_t>(base), kHugePage) - reinterpret_cast<std::uintptr_t>(base);
+  if (lead > 0) munmap(base, lead);
+  if (lead < slack) munmap(base + lead + round_up(bytes, 4096), slack - lead);
+  return base + lead;
 }
 
 }  // namespace
 
 std::byte* HostPages::allocate(Bytes bytes, const std::string& purpose) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
+  std::byte* base = reserve(bytes);
+  const std::span<std::byte> pages(base, base != nullptr ? bytes : 0);
+  bool complete = base != nullptr;
+  if (complete) {
+    madvise(base, bytes, MADV_HUGEPAGE);  // worth 15 % of read bandwidth where allowed; no loss where not
+    if (binding_) binding_->place(pages);
+    complete = prefault(pages, threads_, binding_.get());
+    if (!complete) release(base, bytes);
+  }
+  if (!complete)
     throw CapacityError(
         fmt::format("{} for {} cannot be had from the operating system: use smaller batches, or put less on "
                     "this tier by --percent",
                     format_bytes(bytes), purpose));
-  auto* base = static_cast<std::byte*>(memory);
-  madvise(base, bytes, MADV_HUGEPAGE);  // worth 15 % of read bandwidth where allowed; no loss where not
-  const Bytes share = round_up(bytes / static_cast<Bytes>(std::max(threads_, 1)) + 1, kPage);
-  std::vector<std::jthread> helpers;
-  for (Bytes begin = share; begin < bytes; begin += share)
-    helpers.emplace_back(touch_pages, base + begin, std::min(share, bytes - begin));
-  touch_pages(base, std::min(share, bytes));
+  if (binding_) binding_->verify(pages);
   return base;
 }
 

@@ -19,6 +19,11 @@
 
 namespace optpipe::kernels {
 
+// From now on each thread of kernels calls this before its first work, with its number (from 1: number 0 is
+// the calling thread, which is left alone) and the size of its team; to pin it, say. One thread at a time.
+// Must not throw.
+void on_team_thread(std::function<void(int thread, int team)> call);
+
 // A matrix [rows, columns], row-major, whose rows lie in up to a few pieces (parts on different tiers).
 struct MatrixPiece {
   const std::byte* data = nullptr;  // [rows] of the matrix' row format
