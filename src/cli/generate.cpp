@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/binding_report.hpp"
 #include "cli/commands.hpp"
 #include "cli/desk.hpp"
 #include "cli/end_all_ranks.hpp"
@@ -48,6 +49,7 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
     job = prepare_job(options.model, options.run, transport);
     if (transport.is_first()) desk.emplace(options, job.config);
   });
+  bind_job(job, options.run, transport);
   const auto sequences = executor::share_sequences(
       transport, desk ? desk->generation().sequences() : std::vector<memory::Sequence>{});
   const auto policy = fit_policy(options.run.policy, sequences.size(), transport.size());
@@ -79,7 +81,9 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   const bool shows_use = trace || options.verbosity == Verbosity::debug;
   for (const auto& line : shows_use ? metrics::to_table(ranks) : std::vector<std::string>{})
     log::info("{}", line);
-  desk->finish(make_report(options, job.config, policy, ranks, desk->generation(), statistics));
+  auto report = make_report(options, job.config, policy, ranks, desk->generation(), statistics);
+  report["binding"] = binding_json(options.run.bind, ready.bindings);
+  desk->finish(report);
 }
 
 }  // namespace

@@ -4,9 +4,11 @@
 
 #include <chrono>
 
+#include "cli/binding_report.hpp"
 #include "cli/end_all_ranks.hpp"
 #include "cli/model_source.hpp"
 #include "cli/rank_setup.hpp"
+#include "optpipe/base/check.hpp"
 #include "optpipe/base/environment.hpp"
 #include "optpipe/executor/device_links.hpp"
 #include "optpipe/executor/pipeline.hpp"
@@ -34,20 +36,26 @@ std::unique_ptr<executor::Stage> make_stage(const Job& job, const executor::Stag
 Job prepare_job(const ModelOptions& model, const RunOptions& run, const comm::Transport& transport) {
   Job job;
   job.gpu = choose_gpu(run, transport.node());
-  job.threads = thread_count(run, transport.node());
   job.config = read_config(model);
   job.weights = open_weights(model, job.config);
   job.slices = cut_model(run, job.config, transport.size());
   return job;
 }
 
+void bind_job(Job& job, const RunOptions& run, comm::Transport& transport) {
+  job.binding = executor::bind_rank(transport, job.gpu, bind_mode(run));
+  job.threads = thread_count(run, job.binding->placement());
+}
+
 ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageRequest& request,
                         const std::vector<memory::Round>& rounds, comm::Transport& transport) {
+  OPTPIPE_CHECK(job.binding != nullptr, "a stage of a job that is not bound");
   ReadyStage ready;
   executor::StageOptions options{request.policy, request.sampling, run.offload_directory, job.threads};
   if (options.offload_directory.empty()) options.offload_directory = temporary_directory();
   options.verify_offload = run.verify_offload;
   options.on_timeline = request.on_timeline;
+  options.binding = job.binding;
   if (!rounds.empty())
     options.device_link =
         executor::connect_devices(transport, job.gpu, comm_device(run), comm::Seconds(run.comm_timeout_s),
@@ -56,6 +64,8 @@ ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageReques
   executor::agree(transport, [&] {
     if (!rounds.empty()) ready.stage = make_stage(job, options, rounds, transport);
   });
+  ready.bindings = executor::gather_bindings(transport, *job.binding, job.gpu, job.threads);
+  log_bindings(run.bind, ready.bindings);
   return ready;
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli/options.hpp"
 #include "optpipe/comm/transport.hpp"
+#include "optpipe/executor/bind_ranks.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/metrics/trace.hpp"
 #include "optpipe/metrics/utilization.hpp"
@@ -21,13 +22,18 @@ namespace optpipe::cli {
 struct Job {
   model::ModelConfig config;
   std::unique_ptr<model::Checkpoint> weights;
-  std::vector<model::StageSlice> slices;  // of all ranks
-  std::optional<int> gpu;                 // of this rank
-  int threads = 1;                        // of this rank
+  std::vector<model::StageSlice> slices;       // of all ranks
+  std::optional<int> gpu;                      // of this rank
+  std::shared_ptr<topology::Binding> binding;  // of this rank
+  int threads = 1;                             // of this rank
 };
 
 // On this rank alone, so call it inside executor::agree. Throws UsageError, InputError.
 Job prepare_job(const ModelOptions& model, const RunOptions& run, const comm::Transport& transport);
+
+// Collective, after all ranks have prepared their job and before they take memory: decides which cores and
+// NUMA nodes each rank works on, and binds it.
+void bind_job(Job& job, const RunOptions& run, comm::Transport& transport);
 
 // What a command adds to its stage.
 struct StageRequest {
@@ -40,9 +46,11 @@ struct StageRequest {
 struct ReadyStage {
   std::unique_ptr<executor::Stage> stage;  // null where there are no rounds
   bool uses_nccl = false;
+  std::vector<executor::RankBinding> bindings;  // of all ranks, on rank 0
 };
 
-// Collective: links the ranks' GPUs, takes memory, reads weights. All ranks fail together where one does.
+// Collective, of a job that is bound: links the ranks' GPUs, takes memory, reads weights, and tells the user
+// of the bindings. All ranks fail together where one does.
 ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageRequest& request,
                         const std::vector<memory::Round>& rounds, comm::Transport& transport);
 

@@ -35,7 +35,8 @@ struct RunOptions {
   std::string device = "auto";  // cuda where there is a GPU, cpu elsewhere
   std::vector<int> gpu_map;     // GPU of each local rank; empty: local rank modulo GPUs
   std::string comm_device = "auto";
-  int threads = 0;  // 0: the cores of this node over its ranks
+  std::string bind = "auto";
+  int threads = 0;  // 0: one a core of the rank's binding
   double comm_timeout_s = 600;
 };
 

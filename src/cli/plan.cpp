@@ -28,7 +28,8 @@ simulator::Machine probe_this_machine(const RunOptions& run) {
   log::info("no --machine: this one is measured first, which takes some seconds");
   probe::Options options;
   options.gpu = choose_gpu(run, alone.node());
-  options.threads = thread_count(run, alone.node());
+  options.binding = executor::bind_rank(alone, options.gpu, bind_mode(run));
+  options.threads = thread_count(run, options.binding->placement());
   options.offload_directory = run.offload_directory.empty() ? temporary_directory() : run.offload_directory;
   return probe::measure(options, alone).machine;
 }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/binding_report.hpp"
 #include "cli/commands.hpp"
 #include "cli/end_all_ranks.hpp"
 #include "cli/output_file.hpp"
@@ -25,7 +26,6 @@ void probe(const ProbeOptions& options, comm::Transport& transport) {
   probe::Options wanted;
   executor::agree(transport, [&] {
     wanted.gpu = choose_gpu(options.run, transport.node());
-    wanted.threads = thread_count(options.run, transport.node());
     wanted.offload_directory = options.run.offload_directory;
     if (wanted.offload_directory.empty()) wanted.offload_directory = temporary_directory();
     wanted.comm_device = comm_device(options.run);
@@ -34,13 +34,21 @@ void probe(const ProbeOptions& options, comm::Transport& transport) {
     table.emplace("", "");
     if (!options.json.empty()) json.emplace("--json", options.json);
   });
+  wanted.binding = executor::bind_rank(transport, wanted.gpu, bind_mode(options.run));
+  wanted.threads = thread_count(options.run, wanted.binding->placement());
   try {
     const auto findings = probe::measure(wanted, transport);
+    const auto bindings = executor::gather_bindings(transport, *wanted.binding, wanted.gpu, wanted.threads);
     if (!transport.is_first()) return;
     std::string text;
+    for (const auto& line : binding_table(bindings)) text += line + "\n";
+    for (const auto& remark : binding_remarks(bindings)) text += remark.text + "\n";
     for (const auto& line : probe::to_table(findings)) text += line + "\n";
     write_all(*table, text);
-    if (json) write_all(*json, probe::to_json(findings).dump(2) + "\n");
+    if (!json) return;
+    auto all = probe::to_json(findings);
+    all["binding"] = binding_json(options.run.bind, bindings);
+    write_all(*json, all.dump(2) + "\n");
   } catch (const executor::Reported&) {
     throw;
   } catch (...) {

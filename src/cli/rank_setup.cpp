@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <thread>
-
 #include "optpipe/base/environment.hpp"
 #include "optpipe/base/error.hpp"
 #include "optpipe/executor/stage.hpp"
@@ -45,10 +42,15 @@ std::optional<int> choose_gpu(const RunOptions& options, const comm::Node& node)
   return gpu;
 }
 
-int thread_count(const RunOptions& options, const comm::Node& node) {
+executor::BindMode bind_mode(const RunOptions& options) {
+  if (options.bind == "none") return executor::BindMode::none;
+  if (options.bind == "threads") return executor::BindMode::threads;
+  return options.bind == "report" ? executor::BindMode::report : executor::BindMode::automatic;
+}
+
+int thread_count(const RunOptions& options, const topology::Placement& placement) {
   if (options.threads > 0) return options.threads;
-  if (const auto threads = omp_num_threads()) return *threads;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / node.local_size);
+  return omp_num_threads().value_or(placement.threads);
 }
 
 executor::CommDevice comm_device(const RunOptions& options) {

@@ -8,11 +8,13 @@
 
 #include "memory/prefault.hpp"
 #include "optpipe/base/error.hpp"
+#include "optpipe/memory/budget.hpp"
 
 namespace optpipe::memory {
 namespace {
 
 constexpr Bytes kHugePage = 2 * kMiB;
+constexpr Bytes kWorthAsking = 64 * kMiB;  // reading the limits takes a millisecond
 
 // Address space only, from a huge page's boundary on where the block holds one. Null where there is none
 // left.
@@ -29,9 +31,21 @@ std::byte* reserve(Bytes bytes) {
   return base + lead;
 }
 
+// Beyond what is left the system would not say no: it would end a process.
+void check_left(Bytes bytes, const std::string& purpose) {
+  if (bytes < kWorthAsking) return;
+  const Budget left = host_memory_left();
+  if (bytes <= left.bytes || host_memory_grows()) return;
+  throw CapacityError(
+      fmt::format("{} for {} are more than the {} that {} leaves: use smaller batches, or put less on this "
+                  "tier by --percent",
+                  format_bytes(bytes), purpose, format_bytes(left.bytes), left.source));
+}
+
 }  // namespace
 
 std::byte* HostPages::allocate(Bytes bytes, const std::string& purpose) {
+  check_left(bytes, purpose);
   std::byte* base = reserve(bytes);
   const std::span<std::byte> pages(base, base != nullptr ? bytes : 0);
   bool complete = base != nullptr;

@@ -62,8 +62,10 @@ void measure_copies(RankRates& rates, DeviceProbe& device, comm::Transport& tran
   rates.all_both = together(Way::both);
 }
 
-void measure_memory(RankRates& rates, DeviceProbe& device, int threads, comm::Transport& transport) {
-  memory::HostPages huge(threads);
+void measure_memory(RankRates& rates, DeviceProbe& device, const Options& options,
+                    comm::Transport& transport) {
+  const int threads = options.threads;
+  memory::HostPages huge(threads, options.binding);
   SmallPages small;
   transport.barrier();
   rates.read = read_rate(huge, kReadBytes, threads, kTogether);
@@ -84,7 +86,7 @@ RankRates measure_rank(const Options& options, DeviceProbe& device, comm::Device
   transport.barrier();
   rates.device = device.rates();
   measure_copies(rates, device, transport);
-  measure_memory(rates, device, options.threads, transport);
+  measure_memory(rates, device, options, transport);
   transport.barrier();
   const auto disk = disk_rates(options.offload_directory, kDiskBytes / static_cast<Bytes>(node.local_size));
   rates.disk_write = disk.write;

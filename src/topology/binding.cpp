@@ -36,11 +36,14 @@ std::string_view name_of(MemoryBinding binding) {
 }
 
 Binding::Binding(Topology topology, Placement placement)
-    : topology_(std::move(topology)), placement_(std::move(placement)), cpus_(placement_.cpus()) {}
+    : topology_(std::move(topology)), placement_(std::move(placement)), cpus_(placement_.cpus()) {
+  for (const IndexSet& core : placement_.cores) compute_cpus_ |= IndexSet{core.first()};
+}
 
-void Binding::carry_out() {
+void Binding::carry_out(Pinning pinning) {
   if (!topology_.is_this_machine()) return;  // hwloc would say yes to everything
   carried_out_ = true;
+  pinning_ = pinning;
   const std::lock_guard lock(mutex_);
   status_.cpu_error = topology_.bind_process(cpus_);
   if (placement_.nodes.empty()) return;
@@ -53,9 +56,11 @@ void Binding::carry_out() {
 
 void Binding::pin_compute_thread(int index, int team) const noexcept {
   if (!carried_out_) return;
-  const auto core = static_cast<std::size_t>(index);
-  if (placement_.shared || static_cast<std::size_t>(team) != placement_.cores.size()) return release_thread();
-  topology_.bind_thread(placement_.cores[core % placement_.cores.size()]);  // a refusal shows in the status
+  const auto threads = static_cast<std::size_t>(team);
+  if (placement_.shared || threads > placement_.cores.size()) return release_thread();
+  const bool alone = pinning_ == Pinning::threads && threads == placement_.cores.size();
+  // A refusal shows in the status: it is that of carry_out().
+  topology_.bind_thread(alone ? placement_.cores[static_cast<std::size_t>(index) % threads] : compute_cpus_);
 }
 
 void Binding::release_thread() const noexcept {

@@ -21,14 +21,16 @@ Finished run_optpipe(const Words& words, const Launch& launch) {
   // No GPU in sight: these tests are about the CPU executor everywhere.
   const Words environment = Words{"OMP_NUM_THREADS=1", "CUDA_VISIBLE_DEVICES="} + launch.environment;
   if (launch.ranks == 1)
-    return run_process(Words{OPTPIPE_PROGRAM} + words, launch.input, environment, launch.seconds);
+    return run_process(launch.wrapper + Words{OPTPIPE_PROGRAM} + words, launch.input, environment,
+                       launch.seconds);
   const Words mpirun{"bash", "-c",
                      "source " OPTPIPE_SOURCE
                      "/launch/mpi-flags.sh && "
                      "exec " OPTPIPE_MPIEXEC " \"${mpirun_flags[@]}\" -n \"$@\"",
                      "mpirun"};
-  return run_process(mpirun + Words{std::to_string(launch.ranks), OPTPIPE_PROGRAM} + words, launch.input,
-                     environment + mpi_may_leak(), launch.seconds);
+  return run_process(
+      mpirun + Words{std::to_string(launch.ranks)} + launch.wrapper + Words{OPTPIPE_PROGRAM} + words,
+      launch.input, environment + mpi_may_leak(), launch.seconds);
 }
 
 std::string program() { return OPTPIPE_PROGRAM; }

@@ -23,6 +23,7 @@ struct Launch {
   std::string input{};
   Words environment{};
   int seconds = 60;
+  Words wrapper{};  // a command that starts the program
 };
 Finished run_optpipe(const Words& words, const Launch& launch = {});
 std::string program();  // its path

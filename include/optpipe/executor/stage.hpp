@@ -21,6 +21,7 @@
 #include "optpipe/planner/stage_plan.hpp"
 #include "optpipe/schedule/program.hpp"
 #include "optpipe/schedule/timeline.hpp"
+#include "optpipe/topology/binding.hpp"
 
 namespace optpipe::executor {
 
@@ -41,7 +42,8 @@ struct StageOptions {
   LogitsObserver on_logits{};
   TimelineObserver on_timeline{};
   std::shared_ptr<comm::DeviceLink>
-      device_link{};  // between GPUs; none: through host memory and the transport
+      device_link{};                             // between GPUs; none: through host memory and the transport
+  std::shared_ptr<topology::Binding> binding{};  // of threads and host memory; none: as the system pleases
 };
 
 // On the first stage: where new tokens go, and who decides when a sequence is over.

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "optpipe/base/dtype.hpp"
 #include "optpipe/base/storage_format.hpp"
@@ -23,6 +24,10 @@ namespace optpipe::kernels {
 // the calling thread, which is left alone) and the size of its team; to pin it, say. One thread at a time.
 // Must not throw.
 void on_team_thread(std::function<void(int thread, int team)> call);
+
+// The CPUs over which the OpenMP runtime was told to spread its threads (OMP_PROC_BIND, OMP_PLACES); empty
+// where it was told nothing.
+std::vector<int> openmp_cpus();
 
 // A matrix [rows, columns], row-major, whose rows lie in up to a few pieces (parts on different tiers).
 struct MatrixPiece {

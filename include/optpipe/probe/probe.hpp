@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -11,12 +12,14 @@
 #include "optpipe/comm/transport.hpp"
 #include "optpipe/executor/device_links.hpp"
 #include "optpipe/simulator/machine.hpp"
+#include "optpipe/topology/binding.hpp"
 
 namespace optpipe::probe {
 
 struct Options {
-  std::optional<int> gpu;  // of this rank; none: it computes on the CPU
-  int threads = 1;         // of this rank
+  std::optional<int> gpu;                        // of this rank; none: it computes on the CPU
+  int threads = 1;                               // of this rank
+  std::shared_ptr<topology::Binding> binding{};  // of its threads and host memory
   std::filesystem::path offload_directory;
   executor::CommDevice comm_device = executor::CommDevice::automatic;
   comm::Seconds timeout{600};

@@ -10,6 +10,11 @@
 
 namespace optpipe::topology {
 
+enum class Pinning {
+  ranks,    // compute threads move among the rank's cores, on one hardware thread of each
+  threads,  // each compute thread has a core of its own; for machines without other work
+};
+
 enum class MemoryBinding {
   bound,        // the kernel keeps pages on the rank's nodes
   first_touch,  // the kernel refuses to be told; pages lie where the pinned threads that touch them run
@@ -34,14 +39,14 @@ class Binding {
 
   // Binds the process's present threads to the rank's cores and tries a real memory binding, because hwloc
   // says "supported" even where a container refuses. Never fails: what was refused stands in the status.
-  void carry_out();
+  void carry_out(Pinning pinning);
   bool is_carried_out() const { return carried_out_; }
 
   const Topology& topology() const { return topology_; }
   const Placement& placement() const { return placement_; }
 
-  // The calling thread computes as number `index` of a team: it stays on one core where the team has one
-  // thread a core and the rank does not share them, and within the rank's cores otherwise.
+  // The calling thread computes as number `index` of a team of so many. Where the rank has no core for each
+  // of them, or shares its cores with other ranks, it may run on all of the rank's hardware threads.
   void pin_compute_thread(int index, int team) const noexcept;
   // The calling thread may run on all of the rank's cores: transfers, and threads that start others, which
   // inherit.
@@ -61,13 +66,14 @@ class Binding {
 
   Topology topology_;
   Placement placement_;
-  IndexSet cpus_;
+  IndexSet cpus_, compute_cpus_;  // all of the rank's; one a core
+  Pinning pinning_ = Pinning::ranks;
   bool carried_out_ = false;
   mutable std::mutex mutex_;  // of status_
   BindingStatus status_;
 };
 
-// Keeps the calling thread on its compute core while it lives. No binding: does nothing.
+// Keeps the calling thread where it computes while it lives. No binding: does nothing.
 class ComputeThread {
  public:
   ComputeThread(const Binding* binding, int index, int team) : binding_(binding) {

@@ -7,6 +7,7 @@
 #include "cli/bench/outcome.hpp"
 #include "cli/bench/rounds.hpp"
 #include "cli/bench/verify.hpp"
+#include "cli/binding_report.hpp"
 #include "cli/commands.hpp"
 #include "cli/end_all_ranks.hpp"
 #include "optpipe/executor/pipeline.hpp"
@@ -69,7 +70,9 @@ void write(const BenchOptions& options, const Job& job, const Workload& workload
   desk.print(2, details(outcome));
   desk.print(1, lines);
   desk.write_log(lines);
-  desk.write_report(make_report(options, job.config, workload, outcome));
+  auto report = make_report(options, job.config, workload, outcome);
+  report["binding"] = binding_json(options.run.bind, outcome.bindings);
+  desk.write_report(report);
   desk.finish();
 }
 
@@ -83,6 +86,7 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
     workload = plan_workload(options, job.config, transport.size());
     if (transport.is_first()) desk.emplace(options, job.config);
   });
+  bind_job(job, options.run, transport);
   Outcome outcome = begin_outcome(options, job, workload);
   if (desk)
     desk->print(
@@ -100,6 +104,7 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
     }
     outcome.use = gather_use(measured.statistics, transport);
     outcome.shares = runner.gather_shares(measured);
+    outcome.bindings = runner.bindings();
     outcome.sizes.peak_gpu = peak_gpu_bytes(outcome.shares);
     runner.write_trace([&](std::string_view text) { desk->write_trace(text); });
     runner.release();

@@ -8,6 +8,7 @@
 
 #include "cli/bench/rank_share.hpp"
 #include "cli/bench/workload.hpp"
+#include "optpipe/executor/bind_ranks.hpp"
 #include "optpipe/metrics/projection.hpp"
 #include "optpipe/metrics/result.hpp"
 
@@ -36,6 +37,7 @@ struct Outcome {
   std::optional<Verification> verification;
   std::vector<metrics::RankUse> use;
   std::vector<RankShare> shares;
+  std::vector<executor::RankBinding> bindings;
 };
 
 // The report of --json; docs/report-schema.json describes it.

@@ -53,7 +53,9 @@ Verification verify(const BenchOptions& options, const Workload& workload, const
   std::vector<memory::Sequence> sequences;
   for (std::int64_t i = 0; i < count; ++i) sequences.push_back({i, workload.prompt_len, workload.run_len});
   const auto rounds = memory::make_rounds(sequences, run.policy, alone.size());
-  const Job job = prepare_job(options.model, run, alone);
+  run.bind = "none";  // the process is bound already
+  Job job = prepare_job(options.model, run, alone);
+  bind_job(job, run, alone);
   const auto ready = set_up_stage(job, run, {run.policy, {}, {}}, rounds, alone);
   TokenClock again(prompts, workload.prompts, workload.prompt_len, workload.run_len);
   Renumbered sink(again, result.prompts);

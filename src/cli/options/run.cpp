@@ -26,8 +26,18 @@ void add_run_options(CLI::App& app, RunOptions& o) {
       ->type_name("NAME")
       ->capture_default_str()
       ->group(kGroup);
+  app.add_option(
+         "--bind", o.bind,
+         "Keep each rank's threads and host memory on the NUMA node nearest to its GPU, on its share of the "
+         "cores that the launcher allows: auto; threads (and each compute thread on a core of its own); "
+         "none; "
+         "or report (decide and show, but do not bind)")
+      ->check(CLI::IsMember({"auto", "threads", "none", "report"}))
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->group(kGroup);
   app.add_option("--threads", o.threads,
-                 "Threads a rank computes with (0: OMP_NUM_THREADS, or the node's cores over its ranks)")
+                 "Threads a rank computes with (0: OMP_NUM_THREADS, or one for each core that --bind finds)")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str()
       ->group(kGroup);

@@ -24,7 +24,7 @@ class MemoryCopier final : public Copier {
 
 // Made before the stage that uses them.
 struct CpuMemory {
-  explicit CpuMemory(int threads) : pages(threads) {}
+  explicit CpuMemory(const StageOptions& options) : pages(options.threads, options.binding) {}
   memory::HostPages pages;
   MemoryCopier copier;
 };
@@ -32,7 +32,7 @@ struct CpuMemory {
 class CpuStage final : private CpuMemory, public BaseStage {
  public:
   CpuStage(const StageInputs& inputs, planner::StagePlan plan)
-      : CpuMemory(inputs.options.threads),
+      : CpuMemory(inputs.options),
         BaseStage(inputs, std::move(plan), {pages, pages}, copier),
         ops_(config_, slice_, weights_, plan_, pages, inputs.options.threads) {}
 

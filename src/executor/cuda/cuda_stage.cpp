@@ -52,7 +52,8 @@ struct Lane {
 
 // Made before the stage that uses them, and taken down after it.
 struct GpuMemory {
-  GpuMemory(int index, int threads) : device(index), pinned(threads) {
+  GpuMemory(int index, const StageOptions& options)
+      : device(index), pinned(options.threads, options.binding) {
     use_device(index);
     for (auto& lane : lanes) lane = std::make_unique<Lane>();
   }
@@ -67,7 +68,7 @@ struct GpuMemory {
 class CudaStage final : private GpuMemory, public BaseStage {
  public:
   CudaStage(const StageInputs& inputs, planner::StagePlan plan, int index)
-      : GpuMemory(index, inputs.options.threads),
+      : GpuMemory(index, inputs.options),
         BaseStage(inputs, std::move(plan), {gpu, pinned}, lane(Queue::load).copier),
         ops_(config_, slice_, weights_, plan_, {gpu, pinned}, lane(Queue::compute).stream.get()),
         tokens_("token ids", plan_.needs.token_bytes, pinned),

@@ -41,7 +41,8 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
   const Bytes read_before = disk_.bytes_read(), written_before = disk_.bytes_written();
   recorder_.begin();
   begin_round(program);
-  run_program(program, *this, options_.policy.overlap, on_failure_);
+  run_program(program, *this, options_.policy.overlap, on_failure_,
+              {options_.binding.get(), options_.threads});
   end_round(program);
   statistics_.total_s = recorder_.now();
   statistics_.disk_read = disk_.bytes_read() - read_before;

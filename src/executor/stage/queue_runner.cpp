@@ -25,8 +25,9 @@ struct alignas(64) Progress {
 
 class Runner {
  public:
-  Runner(const Program& program, StepHandler& handler, bool overlap, const FailureHandler& on_failure)
-      : program_(program), handler_(handler), on_failure_(on_failure) {
+  Runner(const Program& program, StepHandler& handler, bool overlap, const FailureHandler& on_failure,
+         const ComputeTeam& team)
+      : program_(program), handler_(handler), on_failure_(on_failure), team_(team) {
     for (std::size_t q = 0; q < kQueues; ++q) {
       const bool own_thread = overlap || static_cast<Queue>(q) == Queue::send;
       lane_of_[q] = own_thread ? q : static_cast<std::size_t>(Queue::compute);
@@ -42,6 +43,8 @@ class Runner {
       for (std::size_t lane = 0; lane < kQueues; ++lane)
         if (lane != main_lane && !lanes_[lane].empty())
           threads.emplace_back([this, lane] { run_lane(lane); });
+      // Only now, since threads inherit the cores of the one that starts them.
+      const topology::ComputeThread pinned(team_.binding, 0, team_.threads);
       run_lane(main_lane);
     }
     if (failure_) std::rethrow_exception(failure_);
@@ -102,6 +105,7 @@ class Runner {
   const Program& program_;
   StepHandler& handler_;
   const FailureHandler& on_failure_;
+  const ComputeTeam team_;
   std::array<std::size_t, kQueues> lane_of_{};
   std::array<std::vector<std::int32_t>, kQueues> lanes_;
   std::array<Progress, kQueues> progress_;
@@ -114,9 +118,9 @@ class Runner {
 
 }  // namespace
 
-void run_program(const Program& program, StepHandler& handler, bool overlap,
-                 const FailureHandler& on_failure) {
-  Runner(program, handler, overlap, on_failure).run();
+void run_program(const Program& program, StepHandler& handler, bool overlap, const FailureHandler& on_failure,
+                 const ComputeTeam& team) {
+  Runner(program, handler, overlap, on_failure, team).run();
 }
 
 }  // namespace optpipe::executor

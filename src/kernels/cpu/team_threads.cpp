@@ -1,5 +1,9 @@
 #include "kernels/cpu/team_threads.hpp"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <atomic>
 #include <mutex>
 
@@ -25,6 +29,18 @@ void on_team_thread(std::function<void(int thread, int team)> call) {
   const std::lock_guard lock(hook().mutex);
   hook().call = std::move(call);
   ++hook().version;
+}
+
+std::vector<int> openmp_cpus() {
+  std::vector<int> cpus;
+#ifdef _OPENMP
+  for (int place = 0; place < omp_get_num_places(); ++place) {
+    std::vector<int> own(static_cast<std::size_t>(omp_get_place_num_procs(place)));
+    omp_get_place_proc_ids(place, own.data());
+    cpus.insert(cpus.end(), own.begin(), own.end());
+  }
+#endif
+  return cpus;
 }
 
 void join_team(int thread, int team) noexcept {

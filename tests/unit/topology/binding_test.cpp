@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -57,7 +58,7 @@ std::string policy_at(const void* address) {
 
 int bind_pages() {
   Binding binding = bind_alone(Topology::live());
-  binding.carry_out();
+  binding.carry_out(Pinning::ranks);
   if (binding.status().memory != MemoryBinding::bound) return kNoFilter;  // refused right here
   const auto pages = fresh_pages(8 << 20);
   binding.place(pages);
@@ -79,9 +80,14 @@ TEST(Binding, PagesLieWhereTheyWereBound) {
   EXPECT_EQ(outcome, kAsWanted);
 }
 
-int pin_threads() {
+bool is_one_a_core(const IndexSet& cpus, const Placement& placement) {
+  return std::ranges::all_of(placement.cores,
+                             [&](const IndexSet& core) { return (core & cpus).size() == 1; });
+}
+
+int pin_threads(Pinning pinning) {
   Binding binding = bind_alone(Topology::live());
-  binding.carry_out();
+  binding.carry_out(pinning);
   const Placement& placement = binding.placement();
   if (binding.status().cpu_error != 0 || cpus_of_this_thread() != placement.cpus()) return kWrongCpus;
   const int team = static_cast<int>(placement.cores.size());
@@ -89,7 +95,9 @@ int pin_threads() {
     int outcome = kAsWanted;
     std::thread([&] {
       const ComputeThread pinned(&binding, index, team);
-      if (cpus_of_this_thread() != placement.cores[static_cast<std::size_t>(index)]) outcome = kWrongCpus;
+      const IndexSet cpus = cpus_of_this_thread();
+      const IndexSet& core = placement.cores[static_cast<std::size_t>(index)];
+      if (pinning == Pinning::threads ? cpus != core : !is_one_a_core(cpus, placement)) outcome = kWrongCpus;
     }).join();
     if (outcome != kAsWanted) return outcome;
   }
@@ -101,12 +109,17 @@ int pin_threads() {
   return cpus_of_this_thread() == placement.cpus() ? kAsWanted : kWrongCpus;
 }
 
-TEST(Binding, ComputeThreadsStayOnTheirCores) { EXPECT_EQ(test::run_in_child(pin_threads), kAsWanted); }
+TEST(Binding, ComputeThreadsStayOnTheRanksCores) {
+  EXPECT_EQ(test::run_in_child([] { return pin_threads(Pinning::ranks); }), kAsWanted);
+}
+TEST(Binding, OrEachOnACoreOfItsOwn) {
+  EXPECT_EQ(test::run_in_child([] { return pin_threads(Pinning::threads); }), kAsWanted);
+}
 
 TEST(Binding, AnotherMachinesTopologyBindsNothing) {
   Binding binding = bind_alone(test::make_machine(test::lab_machine()));
   const IndexSet before = cpus_of_this_thread();
-  binding.carry_out();
+  binding.carry_out(Pinning::ranks);
   EXPECT_FALSE(binding.is_carried_out());
   EXPECT_EQ(binding.status().memory, MemoryBinding::unbound);
   binding.pin_compute_thread(0, 24);
@@ -117,7 +130,7 @@ TEST(Binding, AnotherMachinesTopologyBindsNothing) {
 int bind_where_refused() {
   if (!test::refuse_what_containers_refuse()) return kNoFilter;
   Binding binding = bind_alone(Topology::live());
-  binding.carry_out();
+  binding.carry_out(Pinning::ranks);
   auto status = binding.status();
   if (status.memory != MemoryBinding::first_touch || status.memory_error != EPERM) return kWrongStatus;
   if (cpus_of_this_thread() != binding.placement().cpus()) return kWrongCpus;
