@@ -35,9 +35,10 @@ constexpr std::array<Unit, 13> kUnits{{{"", 1},
 Bytes parse_bytes(std::string_view text) {
   double number = 0;
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string_view unit_text = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (unit_text.size() > 1 && unit_text.front() == ' ') unit_text.remove_prefix(1);
   std::string suffix;
-  for (const char c : text.substr(static_cast<std::size_t>(end - text.data())))
-    if (c != ' ') suffix += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char c : unit_text) suffix += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   for (const auto& unit : kUnits) {
     if (status != std::errc{} || unit.name != suffix) continue;
     const double bytes = number * unit.factor;

@@ -66,10 +66,12 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
               rounds.size());
   executor::RunStatistics statistics;
   std::vector<metrics::RankUse> ranks;
+  std::vector<metrics::RankMemory> memory;
   try {
     if (desk) desk->begin();
     if (ready.stage) statistics = run(*ready.stage, rounds, desk);
     ranks = gather_use(statistics, transport);
+    memory = gather_memory(ready, transport);
     if (trace)
       trace->write(trace_label(job, transport), [&](std::string_view text) { desk->write_trace(text); });
   } catch (...) {  // not in a step, whose failures the stage handles, but in writing results, say
@@ -81,8 +83,11 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   const bool shows_use = trace || options.verbosity == Verbosity::debug;
   for (const auto& line : shows_use ? metrics::to_table(ranks) : std::vector<std::string>{})
     log::info("{}", line);
+  for (const auto& line : options.run.show_memory ? metrics::to_table(memory) : std::vector<std::string>{})
+    log::info("{}", line);
   auto report = make_report(options, job.config, policy, ranks, desk->generation(), statistics);
   report["binding"] = binding_json(options.run.bind, ready.bindings);
+  report["memory"] = metrics::to_json(memory);
   desk->finish(report);
 }
 

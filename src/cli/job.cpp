@@ -2,14 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "cli/binding_report.hpp"
 #include "cli/end_all_ranks.hpp"
 #include "cli/model_source.hpp"
+#include "cli/preflight.hpp"
 #include "cli/rank_setup.hpp"
 #include "optpipe/base/check.hpp"
-#include "optpipe/base/environment.hpp"
+#include "optpipe/comm/device_link.hpp"
 #include "optpipe/executor/device_links.hpp"
 #include "optpipe/executor/pipeline.hpp"
 
@@ -51,19 +53,18 @@ ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageReques
                         const std::vector<memory::Round>& rounds, comm::Transport& transport) {
   OPTPIPE_CHECK(job.binding != nullptr, "a stage of a job that is not bound");
   ReadyStage ready;
-  executor::StageOptions options{request.policy, request.sampling, run.offload_directory, job.threads};
-  if (options.offload_directory.empty()) options.offload_directory = temporary_directory();
+  if (rounds.empty()) return ready;
+  executor::StageOptions options{request.policy, request.sampling, offload_directory(run), job.threads};
   options.verify_offload = run.verify_offload;
   options.on_timeline = request.on_timeline;
   options.binding = job.binding;
-  if (!rounds.empty())
-    options.device_link =
-        executor::connect_devices(transport, job.gpu, comm_device(run), comm::Seconds(run.comm_timeout_s),
-                                  request.policy.stages == memory::Stages::looped);
-  ready.uses_nccl = options.device_link != nullptr;
-  executor::agree(transport, [&] {
-    if (!rounds.empty()) ready.stage = make_stage(job, options, rounds, transport);
-  });
+  ready.uses_nccl = executor::decide_nccl(transport, job.gpu, comm_device(run));
+  ready.planned = preflight(job, run, request.policy, rounds, ready.uses_nccl, transport);
+  if (job.gpu) ready.gpu_left_before = executor::gpu_memory_left(*job.gpu);
+  if (ready.uses_nccl)
+    options.device_link = comm::connect_nccl(transport, comm::Seconds(run.comm_timeout_s),
+                                             request.policy.stages == memory::Stages::looped);
+  executor::agree(transport, [&] { ready.stage = make_stage(job, options, rounds, transport); });
   ready.bindings = executor::gather_bindings(transport, *job.binding, job.gpu, job.threads);
   log_bindings(run.bind, ready.bindings);
   return ready;
@@ -95,6 +96,17 @@ executor::TimelineObserver record_into(std::optional<metrics::Trace>& trace) {
   return [&trace](const auto& program, auto times, auto round_begin) {
     trace->add_round(program, times, std::chrono::duration<double>(round_begin.time_since_epoch()).count());
   };
+}
+
+std::vector<metrics::RankMemory> gather_memory(const ReadyStage& ready, comm::Transport& transport) {
+  if (!ready.stage) return {};
+  const executor::MemoryPeak peak = ready.stage->memory_peak();
+  metrics::MeasuredMemory own{
+      .pinned = peak.pinned, .host = memory::process_memory().peak, .disk = peak.disk};
+  if (ready.gpu_left_before > 0)
+    own.gpu = planner::runtime::kCudaContext + ready.gpu_left_before -
+              std::min(ready.gpu_left_before, peak.least_gpu_free);
+  return metrics::gather_memory(transport, ready.planned, own);
 }
 
 std::vector<metrics::RankUse> gather_use(const executor::RunStatistics& statistics,

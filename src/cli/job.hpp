@@ -10,6 +10,7 @@
 #include "optpipe/comm/transport.hpp"
 #include "optpipe/executor/bind_ranks.hpp"
 #include "optpipe/executor/stage.hpp"
+#include "optpipe/metrics/memory_use.hpp"
 #include "optpipe/metrics/trace.hpp"
 #include "optpipe/metrics/utilization.hpp"
 #include "optpipe/model/checkpoint/checkpoint.hpp"
@@ -47,10 +48,12 @@ struct ReadyStage {
   std::unique_ptr<executor::Stage> stage;  // null where there are no rounds
   bool uses_nccl = false;
   std::vector<executor::RankBinding> bindings;  // of all ranks, on rank 0
+  std::vector<planner::Ledger> planned;  // on rank 0: of all ranks
+  Bytes gpu_left_before = 0;             // on this rank's GPU, its context made and nothing else
 };
 
-// Collective, of a job that is bound: links the ranks' GPUs, takes memory, reads weights, and tells the user
-// of the bindings. All ranks fail together where one does.
+// Collective, of a job that is bound: checks that all ranks fit, links their GPUs, takes memory, reads weights,
+// and tells the user of the bindings. All ranks fail together where one does.
 ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageRequest& request,
                         const std::vector<memory::Round>& rounds, comm::Transport& transport);
 
@@ -66,6 +69,9 @@ std::string trace_label(const Job& job, const comm::Transport& transport);
 
 // An observer that adds rounds to `trace`, which must outlive the stage; nothing where there is no trace.
 executor::TimelineObserver record_into(std::optional<metrics::Trace>& trace);
+
+// Collective: planned and measured memory of every rank; empty on ranks other than 0, and where nothing ran.
+std::vector<metrics::RankMemory> gather_memory(const ReadyStage& ready, comm::Transport& transport);
 
 // Collective: how busy every rank was; empty on ranks other than 0.
 std::vector<metrics::RankUse> gather_use(const executor::RunStatistics& statistics,

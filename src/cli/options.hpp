@@ -38,6 +38,8 @@ struct RunOptions {
   std::string bind = "auto";
   int threads = 0;  // 0: one a core of the rank's binding
   double comm_timeout_s = 600;
+  Budgets budgets;
+  bool show_memory = false;  // print planned and measured memory of every rank
 };
 
 struct GenerateOptions {

@@ -60,9 +60,8 @@ bool choose_nccl(const std::vector<RankDevice>& ranks, CommDevice wanted) {
   return false;
 }
 
-std::shared_ptr<comm::DeviceLink> connect_devices(comm::Transport& transport, std::optional<int> gpu,
-                                                  CommDevice wanted, comm::Seconds timeout, bool ring) {
-  if (transport.size() < 2) return nullptr;
+bool decide_nccl(comm::Transport& transport, std::optional<int> gpu, CommDevice wanted) {
+  if (transport.size() < 2) return false;
   RankDevice own{transport.node().host, {}, {}, comm::built_with_nccl()};
   agree(transport, [&] {
     if (!gpu) return;
@@ -78,7 +77,12 @@ std::shared_ptr<comm::DeviceLink> connect_devices(comm::Transport& transport, st
     if (transport.is_first()) nccl = choose_nccl(ranks, wanted);
   });
   const auto verdict = transport.broadcast({static_cast<std::byte>(nccl)}, Rank(0));
-  if (verdict.at(0) == std::byte{0}) return nullptr;
+  return verdict.at(0) != std::byte{0};
+}
+
+std::shared_ptr<comm::DeviceLink> connect_devices(comm::Transport& transport, std::optional<int> gpu,
+                                                  CommDevice wanted, comm::Seconds timeout, bool ring) {
+  if (!decide_nccl(transport, gpu, wanted)) return nullptr;
   use_gpu(*gpu);
   return comm::connect_nccl(transport, timeout, ring);
 }

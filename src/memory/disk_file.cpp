@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -108,6 +109,13 @@ void DiskFile::open_direct() {
   obstacles_ = fmt::format("the file system refuses O_DIRECT: {}", std::strerror(errno));
   if (direct_ >= 0) close(direct_);
   direct_ = -1;
+}
+
+Bytes DiskFile::bytes_on_disk() const {
+  if (buffered_ < 0) return 0;
+  struct stat status {};
+  if (fstat(buffered_, &status) != 0) throw_errno("fstat of the offload file");
+  return static_cast<Bytes>(status.st_blocks) * 512;
 }
 
 std::string DiskFile::describe() const {

@@ -8,6 +8,7 @@ namespace optpipe::planner {
 namespace {
 
 constexpr Bytes kPage = 4096;
+constexpr Bytes kGpuArenas = 6;
 // A step, the room that its vector keeps for more, its time, and what the report makes of both.
 constexpr Bytes kStepBytes = 2 * sizeof(schedule::Step) + 4 * sizeof(schedule::StepTime);
 
@@ -87,7 +88,8 @@ Ledger make_ledger(const StagePlan& plan, const RuntimeUse& use) {
     return ledger;
   }
   const auto linked = static_cast<Bytes>(plan.device_link ? plan.neighbours : 0);
-  ledger.add(Place::gpu, MemoryClass::runtime, runtime::kCudaContext + 8 * runtime::kGpuGranule);
+  ledger.add(Place::gpu, MemoryClass::runtime,
+             runtime::kCudaContext + runtime::kCudaKernels + kGpuArenas * runtime::kGpuGranule);
   ledger.add(Place::gpu, communication, linked * runtime::kNcclGpu);
   ledger.add(Place::plain, MemoryClass::runtime, runtime::kCudaHost);
   ledger.add(Place::plain, communication, linked * runtime::kNcclHost);

@@ -18,6 +18,12 @@ Bytes prompt_bytes(const std::vector<memory::Sequence>& sequences) {
   return bytes;
 }
 
+// On a GPU rank the driver is loaded already, and has its own entry.
+Bytes process_bytes(const RankResources& rank) {
+  const Bytes driver = rank.backend == Backend::cuda ? std::min(rank.process, runtime::kCudaHost) : 0;
+  return std::max(rank.process - driver, runtime::kProcess);
+}
+
 // Memory that some ranks share.
 struct Pool {
   Place place;
@@ -82,7 +88,7 @@ std::vector<Ledger> plan_run(const RunRequest& run, const memory::Policy& policy
     if (is_new) {
       const StagePlan plan =
           plan_stage({run.config, slice, rank.weights, rounds, policy, ranks, rank.backend, run.device_link});
-      RuntimeUse use{.threads = rank.threads, .process = std::max(rank.process, runtime::kProcess)};
+      RuntimeUse use{.threads = rank.threads, .process = process_bytes(rank)};
       for (const auto& round : rounds) use.steps = std::max(use.steps, most_steps(plan, slice, round));
       if (slice.embedding) use.prompts = prompt_bytes(run.sequences);
       entry->second = make_ledger(plan, use);

@@ -43,6 +43,12 @@ TEST(RankErrors, UnwritableDisk) {
                      {"/dev/null/x", "--offload-dir"});
 }
 
+// The ranks of a node share its memory; one of them says so, and all end.
+TEST(RankErrors, TooLittleMemoryForAllRanksOfANode) {
+  expect_all_refused(generate({"--prompt", "x", "--host-mem", "100MiB"}), 3,
+                     {"ranks 0-2 on ", "of host memory", "100.0 MiB are left (--host-mem)"});
+}
+
 // The last layer's tensors lie in the third shard, which rank 0 never opens.
 TEST(RankErrors, AShardThatOnlyOneRankNeeds) {
   const Folder folder;

@@ -28,9 +28,13 @@ struct RankDevice {
 // cannot.
 bool choose_nccl(const std::vector<RankDevice>& ranks, CommDevice wanted);
 
-// Collective; `ring`: the last rank sends to the first, too (looped stages). `gpu`: of this rank, none where
-// it computes on the CPU. Null where hidden states go through the transport. Throws UsageError (Reported on
-// ranks other than 0), and PeerError where a neighbour does not answer.
+// Collective: whether NCCL will carry hidden states; connects nothing yet. `gpu`: of this rank, none where it
+// computes on the CPU. Throws what choose_nccl does (Reported on ranks other than 0).
+bool decide_nccl(comm::Transport& transport, std::optional<int> gpu, CommDevice wanted);
+
+// Collective: decides, and connects where NCCL is chosen; `ring`: the last rank sends to the first, too
+// (looped stages). Null where hidden states go through the transport. Throws UsageError (Reported on ranks
+// other than 0), and PeerError where a neighbour does not answer.
 std::shared_ptr<comm::DeviceLink> connect_devices(comm::Transport& transport, std::optional<int> gpu,
                                                   CommDevice wanted, comm::Seconds timeout,
                                                   bool ring = false);

@@ -62,6 +62,13 @@ struct RunStatistics {
   Bytes disk_read = 0, disk_written = 0;  // of the disk tier, while steps ran
 };
 
+// What was really taken, by measurement; what has no measure here is 0.
+struct MemoryPeak {
+  Bytes least_gpu_free = 0;  // of the GPU's memory, whoever else takes of it
+  Bytes pinned = 0;
+  Bytes disk = 0;  // blocks of the offload file
+};
+
 class Stage {
  public:
   virtual ~Stage() = default;
@@ -69,6 +76,7 @@ class Stage {
   // Runs one round from prefill to its last token step. `sink` is needed on the first stage only.
   virtual RunStatistics run(const memory::Round& round, TokenSink* sink) = 0;
   virtual const planner::StagePlan& plan() const = 0;  // what was taken
+  virtual MemoryPeak memory_peak() const = 0;          // so far
 };
 
 // Called once, from the thread where it happened, when a step fails; other threads may still be waiting for
@@ -102,6 +110,7 @@ struct GpuName {
   std::string pci_bus;  // "0000:65:00.0"
 };
 GpuName gpu_name(int device);
-void use_gpu(int device);  // becomes the calling thread's current one
+Bytes gpu_memory_left(int device);  // makes the context of this process, if it has none yet
+void use_gpu(int device);           // becomes the calling thread's current one
 
 }  // namespace optpipe::executor

@@ -55,6 +55,7 @@ class DiskFile {
 
   Bytes take(Bytes bytes);  // offset of the next `bytes`, at a multiple of kDiskAlignment
   Bytes capacity() const { return capacity_; }
+  Bytes bytes_on_disk() const;   // blocks that the file occupies
   std::string describe() const;  // "O_DIRECT, io_uring"
 
   // All ranges at once, many pieces of them under way together.

@@ -102,6 +102,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
   }
 
   void end_round(const Program& program) override {
+    least_free_ = std::min(least_free_, gpu_memory_left(device));
     std::array<std::vector<schedule::StepTime>, kQueues> times;
     for (std::size_t q = 0; q < kQueues; ++q) times[q] = lanes[q]->events.finish_round();
     clock_.finish([&] { return recorder_.now(); });
@@ -235,6 +236,13 @@ class CudaStage final : private GpuMemory, public BaseStage {
     std::copy_n(token_buffer(step), tokens.size(), tokens.begin());
   }
 
+  MemoryPeak memory_peak() const override {
+    MemoryPeak peak = BaseStage::memory_peak();
+    peak.least_gpu_free = least_free_;
+    peak.pinned = pinned.pinned();
+    return peak;
+  }
+
   Bytes hidden_bytes(const BatchRows& rows) const {
     return static_cast<Bytes>(rows.rows * config_.hidden) * sizeof(Half);
   }
@@ -260,6 +268,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
   DecodeGraphs graphs_;
   std::shared_ptr<comm::DeviceLink> link_;
   DeviceClock clock_;
+  Bytes least_free_ = gpu_memory_left(device);
   const Step* first_step_ = nullptr;
 
   // Of the round; compute thread only.
@@ -275,6 +284,13 @@ int cuda_devices() { return kernels::cuda::device_count(); }
 bool built_with_cuda() { return true; }
 
 void use_gpu(int device) { cuda::use_device(device); }
+
+Bytes gpu_memory_left(int device) {
+  cuda::use_device(device);
+  std::size_t left = 0, total = 0;
+  cuda::check(cudaMemGetInfo(&left, &total), "cudaMemGetInfo");
+  return left;
+}
 
 GpuName gpu_name(int device) {
   cudaDeviceProp properties{};

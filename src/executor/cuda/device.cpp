@@ -83,11 +83,13 @@ std::byte* PinnedPages::allocate(Bytes bytes, const std::string& purpose) {
     HostPages::release(memory, bytes);
     check(status, "cudaHostRegister");
   }
+  pinned_ += bytes;
   return memory;
 }
 
 void PinnedPages::release(std::byte* memory, Bytes bytes) noexcept {
   warn(cudaHostUnregister(memory), "cudaHostUnregister");
+  pinned_ -= bytes;
   HostPages::release(memory, bytes);
 }
 

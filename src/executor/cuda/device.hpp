@@ -44,6 +44,10 @@ class PinnedPages final : public memory::HostPages {
   using HostPages::HostPages;
   std::byte* allocate(Bytes bytes, const std::string& purpose) override;
   void release(std::byte* memory, Bytes bytes) noexcept override;
+  Bytes pinned() const { return pinned_; }
+
+ private:
+  Bytes pinned_ = 0;
 };
 
 // Copies on one stream, in whichever direction the pointers say.

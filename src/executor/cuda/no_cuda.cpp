@@ -8,6 +8,7 @@ int cuda_devices() { return 0; }
 bool built_with_cuda() { return false; }
 GpuName gpu_name(int) { return {}; }
 void use_gpu(int) {}
+Bytes gpu_memory_left(int) { return 0; }
 
 std::unique_ptr<Stage> make_cuda_stage(int, const model::ModelConfig&, const model::StageSlice&,
                                        const model::Checkpoint&, const std::vector<memory::Round>&,

@@ -26,6 +26,7 @@ class BaseStage : public Stage, protected StepHandler {
  public:
   RunStatistics run(const memory::Round& round, TokenSink* sink) final;
   const planner::StagePlan& plan() const final { return plan_; }
+  MemoryPeak memory_peak() const override { return {.disk = disk_.bytes_on_disk()}; }
 
  protected:
   BaseStage(const StageInputs& inputs, planner::StagePlan plan, const TierMemory& memory, Copier& copier);

@@ -17,7 +17,8 @@ TEST(Units, ParsesSizes) {
 }
 
 TEST(Units, RefusesWhatIsNoSize) {
-  for (const char* text : {"", "GiB", "-1GiB", "12 parsecs", "nan", "inf", "1e300", "12GiBB", "0x10"})
+  for (const char* text : {"", "GiB", "-1GiB", "12 parsecs", "nan", "inf", "1e300", "12GiBB", "0x10", " 5GiB",
+                           "5GiB ", "5  GiB", "5G iB", "5 ", "+5GiB", "1e19", "1,5GiB", "16GiB16GiB"})
     EXPECT_THROW(parse_bytes(text), UsageError) << text;
 }
 
