@@ -26,6 +26,26 @@ void add_arena(Ledger& ledger, Place place, std::initializer_list<Part> parts) {
   ledger.add(place, parts.begin()->what, round_up(sum, kPage) - sum);
 }
 
+// Buffers of the threads that read weights: for what is converted, and for what goes to disk or to a GPU.
+Bytes reading_bytes(const StagePlan& plan, int threads) {
+  const bool gpu = plan.backend == Backend::cuda;
+  const bool aside = plan.weights.bytes[2] > 0 || (gpu && plan.weights.bytes[0] > 0);
+  const bool converted = !plan.weights.groups.empty() &&
+                         std::ranges::any_of(plan.weights.groups.front().tensors, [](const auto& tensor) {
+                           return is_quantized(tensor.format.format);
+                         });
+  const int buffers = (aside ? 1 : 0) + (converted ? 1 : 0);
+  return static_cast<Bytes>(buffers * threads) * runtime::kReading;
+}
+
+// Weights are read before the other arenas are taken, so only what these leave uncovered is added to the
+// peak.
+Bytes reading_beyond_arenas(const StagePlan& plan, const Ledger& arenas, int threads) {
+  const Bytes later = arenas.host() - arenas.host(MemoryClass::weights);
+  const Bytes reading = reading_bytes(plan, threads);
+  return reading > later ? reading - later : 0;
+}
+
 }  // namespace
 
 const char* name_of(Place place) {
@@ -81,7 +101,8 @@ Ledger make_ledger(const StagePlan& plan, const RuntimeUse& use) {
   Ledger ledger = arenas(plan);
   using enum MemoryClass;
   ledger.add(Place::plain, MemoryClass::runtime,
-             use.process + runtime::kReading + use.prompts + static_cast<Bytes>(use.steps) * kStepBytes);
+             use.process + reading_beyond_arenas(plan, ledger, use.threads) + use.prompts +
+                 static_cast<Bytes>(use.steps) * kStepBytes);
   if (plan.neighbours > 0) ledger.add(Place::plain, communication, runtime::kMpi);
   if (plan.backend == Backend::cpu) {
     ledger.add(Place::plain, MemoryClass::runtime, static_cast<Bytes>(use.threads) * runtime::kThread);

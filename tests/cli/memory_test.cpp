@@ -57,7 +57,7 @@ std::string pasted_flags(const std::string& err) {
 TEST(Memory, TheNearestPolicyFits) {
   const Launch launch{.input = token_prompts(64, 60)};
   const Words words = generate({"--input", "-", "--gpu-batch-size", "32", "--num-gpu-batches", "2",
-                                "--max-new-tokens", "3", "--host-mem", "80MiB", "--disk-space", "0"});
+                                "--max-new-tokens", "3", "--host-mem", "44MiB", "--disk-space", "0"});
   const auto refused = run_optpipe(words, launch);
   ASSERT_EQ(refused.status, 3) << refused.err;
   Words flags;
@@ -65,7 +65,7 @@ TEST(Memory, TheNearestPolicyFits) {
   for (std::string word; in >> word;) flags.push_back(word);
   ASSERT_GE(flags.size(), 11u) << refused.err;
   const Words again =
-      generate({"--input", "-", "--max-new-tokens", "3", "--host-mem", "80MiB", "--disk-space", "0"}) + flags;
+      generate({"--input", "-", "--max-new-tokens", "3", "--host-mem", "44MiB", "--disk-space", "0"}) + flags;
   EXPECT_EQ(run_optpipe(again, launch).status, 0) << refused.err;
 }
 

@@ -72,6 +72,21 @@ TEST(Nearest, TheNotebooksPoliciesAreRefused) {
   EXPECT_TRUE(fits(notebook(2), policy(kNotebook, 48, 2)));
 }
 
+// With 4-bit weights and keys and values, 48x4 and 48x1 fit, also on the notebook's machine.
+TEST(Nearest, TheNotebooksPoliciesFitCompressed) {
+  for (const std::int64_t batches : {4, 1}) {
+    auto asked = policy(kNotebook, 48, batches);
+    asked.weight_format = asked.kv_format = StorageFormat::q4;
+    EXPECT_TRUE(fits(notebook(batches), asked)) << batches;
+  }
+  auto only_kv = policy(kNotebook, 48, 4);
+  only_kv.kv_format = StorageFormat::q4;
+  EXPECT_TRUE(fits(notebook(4), only_kv));
+  auto only_weights = policy(kNotebook, 48, 4);
+  only_weights.weight_format = StorageFormat::q4;
+  EXPECT_FALSE(fits(notebook(4), only_weights));
+}
+
 // A disk would take what is missing, but much more slowly than a smaller batch gives it up.
 TEST(Nearest, ADiskIsWorseThanFewerPrompts) {
   const auto nearest = find_nearest(notebook(3, 24 * kGiB, 4096 * kGiB), policy(kNotebook, 48, 3));
