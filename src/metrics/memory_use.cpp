@@ -18,9 +18,15 @@ const char* key_of(Place place) {
   return keys[static_cast<std::size_t>(place)];
 }
 
+const char* key_of(planner::MemoryClass what) {
+  constexpr std::array keys{"weights",       "kv",     "activations", "staging", "workspaces",
+                            "communication", "runtime"};
+  return keys[static_cast<std::size_t>(what)];
+}
+
 nlohmann::json to_json(const Ledger& ledger, Place place) {
   nlohmann::json json;
-  for (const auto what : planner::kMemoryClasses) json[name_of(what)] = ledger.at(place, what);
+  for (const auto what : planner::kMemoryClasses) json[key_of(what)] = ledger.at(place, what);
   json["total"] = ledger.total(place);
   return json;
 }

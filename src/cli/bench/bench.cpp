@@ -68,6 +68,9 @@ void write(const BenchOptions& options, const Job& job, const Workload& workload
            BenchDesk& desk) {
   const std::string lines = metrics::result_lines(outcome.sizes, outcome.result);
   desk.print(2, details(outcome));
+  for (const auto& line :
+       options.run.show_memory ? metrics::to_table(outcome.memory) : std::vector<std::string>{})
+    desk.print(1, line + "\n");
   desk.print(1, lines);
   desk.write_log(lines);
   auto report = make_report(options, job.config, workload, outcome);
@@ -105,6 +108,7 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
     outcome.use = gather_use(measured.statistics, transport);
     outcome.shares = runner.gather_shares(measured);
     outcome.bindings = runner.bindings();
+    outcome.memory = runner.gather_memory();
     outcome.sizes.peak_gpu = peak_gpu_bytes(outcome.shares);
     runner.write_trace([&](std::string_view text) { desk->write_trace(text); });
     runner.release();

@@ -73,7 +73,8 @@ json make_report(const BenchOptions& options, const model::ModelConfig& config, 
           {"projection", outcome.projection ? metrics::to_json(*outcome.projection) : json(nullptr)},
           {"validation", validation_of(outcome)},
           {"verification", verification_of(outcome)},
-          {"ranks", ranks_of(outcome)}};
+          {"ranks", ranks_of(outcome)},
+          {"memory", metrics::to_json(outcome.memory)}};
 }
 
 std::string details(const Outcome& outcome) {

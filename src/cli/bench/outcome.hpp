@@ -9,6 +9,7 @@
 #include "cli/bench/rank_share.hpp"
 #include "cli/bench/workload.hpp"
 #include "optpipe/executor/bind_ranks.hpp"
+#include "optpipe/metrics/memory_use.hpp"
 #include "optpipe/metrics/projection.hpp"
 #include "optpipe/metrics/result.hpp"
 
@@ -38,6 +39,7 @@ struct Outcome {
   std::vector<metrics::RankUse> use;
   std::vector<RankShare> shares;
   std::vector<executor::RankBinding> bindings;
+  std::vector<metrics::RankMemory> memory;
 };
 
 // The report of --json; docs/report-schema.json describes it.

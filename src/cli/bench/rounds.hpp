@@ -42,6 +42,7 @@ class RoundRunner {
   // Collective; on rank 0.
   std::vector<RankShare> gather_shares(const RoundFigures& figures);
   const std::vector<executor::RankBinding>& bindings() const { return ready_.bindings; }  // on rank 0
+  std::vector<metrics::RankMemory> gather_memory() { return cli::gather_memory(ready_, transport_); }
   void write_trace(const std::function<void(std::string_view)>& sink);  // of run()s; nothing without --trace
 
   void release();  // gives the stage's memory back

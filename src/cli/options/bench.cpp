@@ -127,6 +127,8 @@ void add_bench_options(CLI::App& app, BenchOptions& o) {
   add_model_options(app, o.model);
   add_workload_options(app, o);
   add_policy_options(app, o.run);
+  add_budget_options(app, o.run.budgets);
+  add_show_memory(app, o.run, kCheckGroup);
   add_run_options(app, o.run);
   add_output_options(app, o);
   add_check_options(app, o);

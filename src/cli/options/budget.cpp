@@ -25,6 +25,12 @@ void add_size(CLI::App& app, const std::string& name, std::optional<Bytes>& size
 
 }  // namespace
 
+void add_show_memory(CLI::App& app, RunOptions& o, const std::string& group) {
+  app.add_flag("--show-memory", o.show_memory,
+               "Print what each rank's memory was planned to hold, beside what was measured")
+      ->group(group);
+}
+
 void add_budget_options(CLI::App& app, Budgets& o) {
   add_size(app, "--gpu-mem", o.gpu, "Memory of each GPU, such as 16GiB");
   add_size(app, "--host-mem", o.host, "Host memory of each whole node, for all of its ranks");

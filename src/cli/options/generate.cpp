@@ -46,9 +46,7 @@ void add_generate_options(CLI::App& app, GenerateOptions& o) {
                  "Write a timeline of all ranks to this file, for chrome://tracing or ui.perfetto.dev")
       ->type_name("FILE")
       ->group(kGroup);
-  app.add_flag("--show-memory", o.run.show_memory,
-               "Print what each rank's memory was planned to hold, beside what was measured")
-      ->group(kGroup);
+  add_show_memory(app, o.run, kGroup);
   add_sampling_options(app, o.sampling);
   add_length_options(app, o);
   add_policy_options(app, o.run);
