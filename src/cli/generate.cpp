@@ -9,6 +9,7 @@
 #include "cli/job.hpp"
 #include "cli/progress.hpp"
 #include "cli/report.hpp"
+#include "cli/stop_request.hpp"
 #include "optpipe/executor/pipeline.hpp"
 
 namespace optpipe::cli {
@@ -28,18 +29,33 @@ memory::Policy fit_policy(memory::Policy policy, std::size_t prompt_count, int r
 }
 
 executor::RunStatistics run(executor::Stage& stage, const std::vector<memory::Round>& rounds,
-                            std::optional<Desk>& desk) {
-  if (!desk) return executor::run_rounds(stage, rounds, nullptr, {});
+                            std::optional<Desk>& desk, comm::Transport& transport) {
+  const auto goes_on = [&] {  // as rank 0 has been told
+    const std::vector<std::byte> answer{std::byte{stop_request().empty()}};
+    return transport.broadcast(answer, Rank(0)).at(0) != std::byte{0};
+  };
+  if (!desk) return executor::run_rounds(stage, rounds, nullptr, {}, goes_on);
   std::int64_t most_tokens = 0;
   for (const auto& sequence : desk->generation().sequences()) most_tokens += sequence.new_tokens;
   Progress progress(most_tokens);
   desk->generation().on_token([&](std::int64_t tokens) { progress.show(tokens); });
-  std::size_t finished = 0;
-  return executor::run_rounds(stage, rounds, &desk->generation(), [&](std::size_t round) {
-    finished += static_cast<std::size_t>(rounds[round].sequences());
+  const auto after_round = [&](std::size_t) {
     progress.clear_line();
-    desk->write_up_to(finished);
-  });
+    desk->write_results();
+  };
+  return executor::run_rounds(stage, rounds, &desk->generation(), after_round, goes_on);
+}
+
+// Throws where the run was asked to stop.
+void check_interrupted(const GenerateOptions& options, const Desk& desk) {
+  if (!desk.is_interrupted()) return;
+  const auto& generation = desk.generation();
+  throw Error(
+      ExitStatus::failure,
+      fmt::format("stopped by {}: {} of {} prompts are finished and kept in {}; run the same command with "
+                  "--resume to go on",
+                  stop_request(), generation.size() - generation.sequences().size(), generation.size(),
+                  Journal::path_for(options.output)));
 }
 
 void run_job(const GenerateOptions& options, comm::Transport& transport) {
@@ -47,7 +63,7 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   std::optional<Desk> desk;  // on rank 0
   executor::agree(transport, [&] {
     job = prepare_job(options.model, options.run, transport);
-    if (transport.is_first()) desk.emplace(options, job.config);
+    if (transport.is_first()) desk.emplace(options, job.config, *job.weights, job.gpu.has_value());
   });
   bind_job(job, options.run, transport);
   const auto sequences = executor::share_sequences(
@@ -60,7 +76,9 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   const auto ready =
       set_up_stage(job, options.run, {policy, options.sampling, record_into(trace)}, rounds, transport);
   if (rounds.empty())
-    log::info("the input holds no prompts: there is nothing to generate");
+    log::info("{}: there is nothing to generate", desk && desk->generation().size() > 0
+                                                      ? "all prompts are finished"
+                                                      : "the input holds no prompts");
   else
     log::info("{}; {} prompt(s) in {} round(s)", describe(job, ready, transport), sequences.size(),
               rounds.size());
@@ -69,7 +87,7 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   std::vector<metrics::RankMemory> memory;
   try {
     if (desk) desk->begin();
-    if (ready.stage) statistics = run(*ready.stage, rounds, desk);
+    if (ready.stage) statistics = run(*ready.stage, rounds, desk, transport);
     ranks = gather_use(statistics, transport);
     memory = gather_memory(ready, transport);
     if (trace)
@@ -79,6 +97,7 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
     throw;
   }
   if (!desk) return;
+  check_interrupted(options, *desk);
   log::info("{} new tokens in {:.2f} s", desk->generation().new_tokens(), statistics.total_s);
   const bool shows_use = trace || options.verbosity == Verbosity::debug;
   for (const auto& line : shows_use ? metrics::to_table(ranks) : std::vector<std::string>{})
@@ -95,6 +114,7 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
 
 void generate(const GenerateOptions& options, comm::Transport& transport) {
   try {
+    if (!options.output.empty()) listen_for_stop_requests(transport.is_first());  // results are kept there
     run_job(options, transport);
   } catch (const PeerError&) {  // ranks that do not answer cannot be waited for either
     end_all_ranks(transport)(std::current_exception());

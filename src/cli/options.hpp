@@ -51,6 +51,8 @@ struct GenerateOptions {
   std::string input, output, json, trace;
   std::vector<std::string> stop;
   bool ignore_eos = false;
+  bool strict = false;  // a bad prompt ends the run
+  bool resume = false;
   std::int64_t max_new_tokens = 32;
 };
 

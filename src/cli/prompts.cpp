@@ -41,6 +41,8 @@ Json parse(const std::string& line, const std::string& origin) {
     const bool bytes = std::string_view(error.what()).find("UTF-8") != std::string_view::npos;
     refuse(origin,
            fmt::format("this is not {} at byte {} of the line", bytes ? "UTF-8" : "JSON", error.byte));
+  } catch (const Json::out_of_range&) {
+    refuse(origin, "it holds a number that is too large for any computer");
   }
 }
 
@@ -66,6 +68,16 @@ Prompt read_prompt(const std::string& line, const std::string& origin, std::size
   return prompt;
 }
 
+// In place of a line that cannot be used: the id is the line's, where that much can be read.
+Prompt unusable_prompt(const std::string& line, const std::string& origin, std::size_t position,
+                       const std::string& why) {
+  const Json json = Json::parse(line, nullptr, false);
+  Prompt prompt{Json(position), origin, {}, {}, {}};
+  if (json.is_object() && json.contains("id")) prompt.id = json["id"];
+  prompt.error = why;
+  return prompt;
+}
+
 // The next line without its end; false where there is none.
 bool next_line(std::istream& lines, std::string& line, const std::string& origin) {
   line.clear();
@@ -80,14 +92,19 @@ bool next_line(std::istream& lines, std::string& line, const std::string& origin
 
 }  // namespace
 
-std::vector<Prompt> read_prompts(std::istream& lines, const std::string& name) {
+std::vector<Prompt> read_prompts(std::istream& lines, const std::string& name, BadPrompts bad) {
   std::vector<Prompt> prompts;
   std::string line;
   for (std::size_t number = 1;; ++number) {
     const std::string origin = fmt::format("{}:{}", name, number);
     if (!next_line(lines, line, origin)) break;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    prompts.push_back(read_prompt(line, origin, prompts.size()));
+    try {
+      prompts.push_back(read_prompt(line, origin, prompts.size()));
+    } catch (const InputError& error) {
+      if (bad == BadPrompts::refuse) throw;
+      prompts.push_back(unusable_prompt(line, origin, prompts.size(), error.what()));
+    }
   }
   if (lines.bad()) throw InputError(fmt::format("{} cannot be read to its end", name));
   return prompts;
@@ -103,6 +120,10 @@ std::vector<Prompt> prompts_from_texts(const std::vector<std::string>& texts) {
 std::string to_line(const Prompt& prompt, const Completion& completion) {
   nlohmann::ordered_json json;
   json["id"] = prompt.id;
+  if (prompt.error) {
+    json["error"] = *prompt.error;
+    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  }
   json["text"] = completion.text ? nlohmann::ordered_json(*completion.text) : nlohmann::ordered_json(nullptr);
   json["tokens"] = completion.tokens;
   json["finish_reason"] = completion.stopped ? "stop" : "length";

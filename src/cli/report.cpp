@@ -7,7 +7,7 @@ namespace {
 
 metrics::Result summarize(const Generation& generation, const executor::RunStatistics& statistics) {
   metrics::Result result;
-  result.prompts = static_cast<std::int64_t>(generation.size());
+  result.prompts = generation.prompts_run();
   result.prompt_tokens = generation.prompt_tokens();
   result.new_tokens = generation.new_tokens();
   result.prefill_s = statistics.prefill_s;
@@ -35,7 +35,9 @@ nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig
 nlohmann::json make_report(const GenerateOptions& options, const model::ModelConfig& config,
                            const memory::Policy& policy, const std::vector<metrics::RankUse>& ranks,
                            const Generation& generation, const executor::RunStatistics& statistics) {
-  return {{"input", input_of(options, config, policy, static_cast<int>(ranks.size()))},
+  auto input = input_of(options, config, policy, static_cast<int>(ranks.size()));
+  input["bad_prompts"] = generation.errors();
+  return {{"input", input},
           {"result", metrics::to_json(summarize(generation, statistics))},
           {"ranks", metrics::to_json(ranks)}};
 }

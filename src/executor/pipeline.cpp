@@ -66,9 +66,10 @@ std::vector<memory::Sequence> share_sequences(comm::Transport& transport,
 }
 
 RunStatistics run_rounds(Stage& stage, const std::vector<memory::Round>& rounds, TokenSink* sink,
-                         const std::function<void(std::size_t round)>& after_round) {
+                         const std::function<void(std::size_t round)>& after_round,
+                         const std::function<bool()>& goes_on) {
   RunStatistics sum;
-  for (std::size_t i = 0; i < rounds.size(); ++i) {
+  for (std::size_t i = 0; i < rounds.size() && (!goes_on || goes_on()); ++i) {
     const RunStatistics round = stage.run(rounds[i], sink);
     sum.prefill_s += round.prefill_s;
     sum.total_s += round.total_s;

@@ -72,7 +72,7 @@ TEST(Disk, ResultsThatDoNotFit) {
   EXPECT_EQ(finished.status, 1);
   ASSERT_EQ(error_lines(finished.err).size(), 1u) << finished.err;
   EXPECT_THAT(finished.err,
-              ::testing::HasSubstr("--output " + (folder / "out.jsonl") + " failed: No space left"));
+              ::testing::HasSubstr("journal " + (folder / "out.jsonl") + ".journal failed: No space left"));
   EXPECT_EQ(umount(folder.path().c_str()), 0);
 }
 

@@ -1,4 +1,5 @@
-// Bad prompts: status 4 and one line with the number of the bad line.
+// Bad prompts: with --strict status 4 and one line with the number of the bad line; without, an entry in the
+// output.
 #include "cli/program.hpp"
 
 namespace optpipe::test {
@@ -17,8 +18,34 @@ class BadLine : public ::testing::TestWithParam<Bad> {};
 TEST_P(BadLine, IsRefusedByNumber) {
   const Folder folder;
   write_file(folder / "in.jsonl", "{\"prompt\":\"x\"}\n\n" + GetParam().line + "\n{\"prompt\":\"y\"}\n");
-  expect_refused(run_optpipe(generate({"--input", folder / "in.jsonl"})), 4,
+  expect_refused(run_optpipe(generate({"--strict", "--input", folder / "in.jsonl"})), 4,
                  Words{folder / "in.jsonl" + ":3: "} + GetParam().parts);
+}
+
+TEST_P(BadLine, BecomesAnEntry) {
+  const Folder folder;
+  write_file(folder / "in.jsonl", "{\"prompt\":\"x\"}\n\n" + GetParam().line + "\n{\"prompt\":\"y\"}\n");
+  const auto finished = run_optpipe(generate({"--input", folder / "in.jsonl", "--max-new-tokens", "1"}));
+  EXPECT_EQ(finished.status, 0) << finished.err;
+  EXPECT_THAT(finished.err, ::testing::HasSubstr("1 of 3 prompts are bad"));
+  const auto lines = json_lines(finished.out);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0]["tokens"].size(), 1u);
+  EXPECT_EQ(lines[2]["tokens"].size(), 1u);
+  EXPECT_EQ(lines[1].size(), 2u) << lines[1];
+  EXPECT_EQ(lines[1]["id"], 1);  // the position, or the same as the line's id
+  for (const auto& part : Words{":3: "} + GetParam().parts)
+    EXPECT_THAT(lines[1]["error"].get<std::string>(), ::testing::HasSubstr(part));
+}
+
+TEST(BadLines, KeepTheirIds) {
+  const auto finished =
+      run_optpipe(generate({"--input", "-", "--max-new-tokens", "1"}),
+                  {.input = "{\"id\": \"a\", \"prompt\": 5}\n{\"id\": \"b\", \"prompt\": \"x\"}\n"});
+  const auto lines = json_lines(finished.out);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0]["id"], "a");
+  EXPECT_EQ(lines[1]["id"], "b");
 }
 
 std::string long_text() {
@@ -40,6 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Bad{"String", R"("x")", {"not a JSON object"}},
                       Bad{"InvalidUtf8", "{\"prompt\": \"\xC3\x28\"}", {"not UTF-8", "at byte"}},
                       Bad{"LoneSurrogate", R"({"prompt": "\ud800"})", {"not JSON"}},
+                      Bad{"HugeNumber", R"({"prompt": "x", "temperature": 1e999})", {"too large"}},
                       Bad{"DeepNesting", std::string(100000, '['), {"not JSON"}}));
 
 INSTANTIATE_TEST_SUITE_P(

@@ -21,7 +21,7 @@ TEST(RankErrors, MissingModel) {
 TEST(RankErrors, BadLine) {
   const Folder folder;
   write_file(folder / "in.jsonl", "{\"prompt\":\"x\"}\n{\"prompt\":5}\n");
-  expect_all_refused(generate({"--input", folder / "in.jsonl"}), 4, {"in.jsonl:2: "});
+  expect_all_refused(generate({"--strict", "--input", folder / "in.jsonl"}), 4, {"in.jsonl:2: "});
 }
 
 TEST(RankErrors, MoreRanksThanLayers) {

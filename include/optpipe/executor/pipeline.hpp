@@ -24,8 +24,10 @@ struct Reported : Error {
 std::vector<memory::Sequence> share_sequences(comm::Transport& transport,
                                               std::vector<memory::Sequence> sequences);
 
-// Runs all rounds on this rank's stage. `sink` on rank 0 only; `after_round` is called on rank 0.
+// Runs all rounds on this rank's stage, or as many as `goes_on`, asked before each on every rank, lets begin:
+// its answers must be the same on all. `sink` on rank 0 only; `after_round` is called on rank 0.
 RunStatistics run_rounds(Stage& stage, const std::vector<memory::Round>& rounds, TokenSink* sink,
-                         const std::function<void(std::size_t round)>& after_round);
+                         const std::function<void(std::size_t round)>& after_round,
+                         const std::function<bool()>& goes_on = {});
 
 }  // namespace optpipe::executor

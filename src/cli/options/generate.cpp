@@ -39,6 +39,15 @@ void add_generate_options(CLI::App& app, GenerateOptions& o) {
          R"(where prompts of the command line give plain text))")
       ->type_name("FILE")
       ->group(kGroup);
+  app.add_flag(
+         "--strict", o.strict,
+         R"(End at the first bad line of the input; without, its entry in the output is {"id", "error"} )"
+         "and the run goes on")
+      ->group(kGroup);
+  app.add_flag("--resume", o.resume,
+               "Go on where an interrupted run with this --output ended: its finished prompts are in "
+               "OUTPUT.journal. The other options are those of that run")
+      ->group(kGroup);
   app.add_option("--json", o.json, "Write a report of the run to this file")
       ->type_name("FILE")
       ->group(kGroup);
@@ -60,6 +69,8 @@ void check(GenerateOptions& o) {
   if (o.prompts.empty() && o.input.empty())
     throw UsageError(
         "nothing to generate from: give --prompt TEXT, or --input FILE.jsonl (- for standard input)");
+  if (o.resume && o.output.empty())
+    throw UsageError("--resume needs the --output FILE of the run that is to go on");
   memory::set_percent(o.run.policy, o.run.percent);
   kernels::check(o.sampling);
 }
