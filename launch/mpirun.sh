@@ -109,10 +109,31 @@ fi
 "$mpirun" "${flags[@]}" "$optpipe" "$@" <&0 &
 job=$!
 trap 'kill -USR1 "$job" 2>/dev/null || true' TERM USR1 # mpirun hands it to every rank; SIGTERM would end them at once
+
+# Where a node has gone out of reach, mpirun may wait for it for ever after the ranks of this node have ended. Succeeds where it
+# had to end mpirun.
+end_stuck_mpirun() {
+  local name had_ranks='' idle=0
+  name=$(basename "$optpipe")
+  while sleep 0.2 && kill -0 "$job" 2>/dev/null; do
+    if pgrep -P "$job" -x "${name:0:15}" >/dev/null; then
+      had_ranks=1 idle=0
+    elif [[ -n $had_ranks ]] && ((++idle >= 50)); then
+      echo "mpirun.sh: mpirun has not ended 10 s after its ranks here: a node is out of reach" >&2
+      kill -KILL "$job"
+      return 0
+    fi
+  done
+  return 1
+}
+end_stuck_mpirun &
+guard=$!
+
 status=0
 wait "$job" || status=$?
 while kill -0 "$job" 2>/dev/null; do # a signal has ended the wait, not the job
   status=0
   wait "$job" || status=$?
 done
+if wait "$guard"; then status=5; fi # as where a peer is lost
 exit "$status"

@@ -10,6 +10,7 @@
 #include "cli/progress.hpp"
 #include "cli/report.hpp"
 #include "cli/stop_request.hpp"
+#include "optpipe/comm/link_speed.hpp"
 #include "optpipe/executor/pipeline.hpp"
 
 namespace optpipe::cli {
@@ -82,6 +83,8 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   else
     log::info("{}; {} prompt(s) in {} round(s)", describe(job, ready, transport), sequences.size(),
               rounds.size());
+  std::vector<comm::LinkSpeed> links;
+  if (!options.json.empty()) links = comm::measure_links(transport);
   executor::RunStatistics statistics;
   std::vector<metrics::RankUse> ranks;
   std::vector<metrics::RankMemory> memory;
@@ -107,6 +110,7 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   auto report = make_report(options, job.config, policy, ranks, desk->generation(), statistics);
   report["binding"] = binding_json(options.run.bind, ready.bindings);
   report["memory"] = metrics::to_json(memory);
+  report["links"] = to_json(links);
   desk->finish(report);
 }
 

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <new>
 
 #include "cli/commands.hpp"
@@ -32,6 +33,10 @@ void run_command(const Options& options) {
   if (options.bench) bench(*options.bench, *connect(options.bench->run));
 }
 
+// A file that may not grow any more (ulimit -f, quotas) is an error that a message tells, not the end of the
+// process.
+void take_size_limits_as_errors() { std::signal(SIGXFSZ, SIG_IGN); }
+
 ExitStatus run(int argc, char** argv) {
   set_up_log(is_leader(), Verbosity::normal);
   const Parsed parsed = parse_command_line(argc, argv);
@@ -53,6 +58,7 @@ int main(int argc, char** argv) {
   using namespace optpipe;
   constexpr int kNothingToSay = 0;
   cli::hold_standard_streams();
+  cli::take_size_limits_as_errors();
   try {
     return static_cast<int>(cli::run(argc, argv));
   } catch (const executor::Reported&) {

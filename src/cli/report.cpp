@@ -42,4 +42,15 @@ nlohmann::json make_report(const GenerateOptions& options, const model::ModelCon
           {"ranks", metrics::to_json(ranks)}};
 }
 
+nlohmann::json to_json(const std::vector<comm::LinkSpeed>& links) {
+  auto list = nlohmann::json::array();
+  for (const auto& link : links)
+    list.push_back({{"from", link.from.value},
+                    {"to", link.to.value},
+                    {"hosts", {link.from_host, link.to_host}},
+                    {"latency_s", link.latency_s},
+                    {"bytes_s", link.bytes_per_s}});
+  return list;
+}
+
 }  // namespace optpipe::cli

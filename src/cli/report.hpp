@@ -5,6 +5,7 @@
 
 #include "cli/generation.hpp"
 #include "cli/options.hpp"
+#include "optpipe/comm/link_speed.hpp"
 #include "optpipe/metrics/utilization.hpp"
 
 namespace optpipe::cli {
@@ -14,5 +15,8 @@ namespace optpipe::cli {
 nlohmann::json make_report(const GenerateOptions& options, const model::ModelConfig& config,
                            const memory::Policy& policy, const std::vector<metrics::RankUse>& ranks,
                            const Generation& generation, const executor::RunStatistics& statistics);
+
+// A list of {"from", "to", "hosts": [2], "latency_s", "bytes_s"}: by the transport, through host memory.
+nlohmann::json to_json(const std::vector<comm::LinkSpeed>& links);
 
 }  // namespace optpipe::cli

@@ -64,6 +64,8 @@ nlohmann::json run_identity(const GenerateOptions& options, const model::ModelCo
                      {"weights", digest_of_weights(config, weights)},
                      {"layers", config.layers},
                      {"device", on_gpu ? "cuda" : "cpu"},
+                     {"weight_format", name_of(options.run.policy.weight_format)},
+                     {"kv_format", name_of(options.run.policy.kv_format)},
                      {"max_new_tokens", options.max_new_tokens},
                      {"ignore_eos", options.ignore_eos},
                      {"stop", options.stop},

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <mutex>
+#include <system_error>
+#include <thread>
 
 #include "comm/backoff.hpp"
 #include "optpipe/base/environment.hpp"
@@ -66,7 +69,7 @@ class Mpi final : public Transport {
                         &request),
               "MPI_Isend");
       }
-      finish(request, "to send to", to);
+      finish(request, "to send to", to, timeout_);
       data = data.subspan(size);
     }
   }
@@ -83,7 +86,8 @@ class Mpi final : public Transport {
                         &request),
               "MPI_Irecv");
       }
-      const MPI_Status status = finish(request, "for a message of", from);
+      const MPI_Status status = finish(request, "for a message of", from,
+                                       channel == Channel::tokens ? timeout_ + kTokenGrace : timeout_);
       int count = 0;
       check(MPI_Get_count(&status, MPI_BYTE, &count), "MPI_Get_count");
       total += static_cast<std::size_t>(count);
@@ -92,17 +96,28 @@ class Mpi final : public Transport {
     return total;
   }
 
+  // MPI_Abort tells the launcher first, and waits for it for ever where the network is gone.
   void abort(ExitStatus status, const std::string&) noexcept override {
+    try {
+      std::thread([status] {
+        std::this_thread::sleep_for(kAbortPatience);
+        std::_Exit(static_cast<int>(status));
+      }).detach();
+    } catch (const std::system_error&) {  // no thread: then without the net
+    }
     MPI_Abort(world_, static_cast<int>(status));
   }
 
  private:
   static constexpr std::size_t kChunk = std::size_t{256} << 20;
+  static constexpr Seconds kAbortPatience{4};
+  // Tokens have come a long way: whoever waits for a neighbour is nearer to what is wrong, and speaks first.
+  static constexpr Seconds kTokenGrace{1};
 
   static int tag(Channel channel) { return static_cast<int>(channel) + 1; }
 
-  MPI_Status finish(MPI_Request& request, const char* what, Rank peer) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout_;
+  MPI_Status finish(MPI_Request& request, const char* what, Rank peer, Seconds timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
     MPI_Status status{};
     for (Backoff backoff;; backoff.pause()) {
       int done = 0;
@@ -112,10 +127,11 @@ class Mpi final : public Transport {
       }
       if (done) return status;
       if (std::chrono::steady_clock::now() > deadline)
-        throw PeerError(fmt::format(
-            "rank {} on {} waited {:.0f} s {} rank {}: it is stopped, lost or far too slow (raise "
-            "--comm-timeout if it is only slow)",
-            rank_, node_.host, timeout_.count(), what, peer.value));
+        throw PeerError(
+            fmt::format("waited {:.0f} s {} rank {}: it is stopped, lost or far too slow (raise "
+                        "--comm-timeout if it is only "
+                        "slow)",
+                        timeout.count(), what, peer.value));
     }
   }
 

@@ -43,13 +43,14 @@ Outcome decode(const std::vector<std::byte>& data) {
 }  // namespace
 
 void agree(comm::Transport& transport, const std::function<void()>& action) {
-  const Outcome own = attempt(action);
+  Outcome own = attempt(action);
+  if (!transport.is_first() && own.status != ExitStatus::done)
+    own.message =
+        fmt::format("rank {} on {}: {}", transport.rank().value, transport.node().host, own.message);
   const auto all = transport.gather(encode(own), Rank(0));
   Outcome verdict;
-  for (std::size_t rank = 0; rank < all.size() && verdict.status == ExitStatus::done; ++rank) {
+  for (std::size_t rank = 0; rank < all.size() && verdict.status == ExitStatus::done; ++rank)
     verdict = decode(all[rank]);
-    if (rank > 0) verdict.message = fmt::format("rank {}: {}", rank, verdict.message);
-  }
   verdict = decode(transport.broadcast(encode(verdict), Rank(0)));
   if (verdict.status == ExitStatus::done) return;
   if (transport.is_first()) throw Error(verdict.status, verdict.message);

@@ -57,7 +57,7 @@ TEST(RankErrors, AShardThatOnlyOneRankNeeds) {
   fs::remove(folder / "model-00003-of-00003.safetensors");
   write_file(folder / "in.jsonl", R"({"tokens":[2,5,6]})");
   const Words words{"generate", "--model", folder.path(), "--input", folder / "in.jsonl"};
-  expect_all_refused(words, 4, {"rank 1: ", "model-00003-of-00003.safetensors"}, 2);
+  expect_all_refused(words, 4, {"rank 1 on ", "model-00003-of-00003.safetensors"}, 2);
 }
 
 // Results that cannot be written in the middle of a run, while the other ranks wait for the next round.

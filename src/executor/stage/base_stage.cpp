@@ -1,5 +1,8 @@
 #include "executor/stage/base_stage.hpp"
 
+#include <fmt/format.h>
+
+#include "executor/stage/wait_text.hpp"
 #include "optpipe/base/check.hpp"
 #include "optpipe/schedule/builder.hpp"
 #include "optpipe/schedule/validate.hpp"
@@ -55,7 +58,11 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
 
 void BaseStage::run(const Program& program, const Step& step) {
   recorder_.start(step.queue);
-  do_step(program, step);
+  try {
+    do_step(program, step);
+  } catch (const PeerError& error) {
+    throw PeerError(fmt::format("{}; {}", error.what(), describe_wait(slice_, step)));
+  }
   if (!is_timed_on_device(step)) recorder_.finish(step.queue, StepId(&step - program.steps.data()));
 }
 
