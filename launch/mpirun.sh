@@ -57,6 +57,9 @@ PATH=$(dirname "$(command -v "$mpirun")"):$PATH
 
 source "$root/launch/mpi-flags.sh"
 flags=("${mpirun_flags[@]}")
+linked=$("$optpipe" --version 2>/dev/null | sed -n 's/.*Open MPI v\([0-9]*\).*/\1/p')
+[[ -z $linked || -z $mpirun_version || $linked == "$mpirun_version" ]] ||
+  fail "$mpirun is of Open MPI $mpirun_version, but $optpipe is linked with Open MPI $linked: use that one's mpirun (MPIRUN names it)"
 
 if [[ -z $ranks && -z $hostfile && -z ${SLURM_JOB_ID:-} ]]; then
   ranks=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU' || true)

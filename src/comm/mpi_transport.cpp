@@ -69,7 +69,7 @@ class Mpi final : public Transport {
                         &request),
               "MPI_Isend");
       }
-      finish(request, "to send to", to, timeout_);
+      finish(request, "to send to", to, channel);
       data = data.subspan(size);
     }
   }
@@ -86,8 +86,7 @@ class Mpi final : public Transport {
                         &request),
               "MPI_Irecv");
       }
-      const MPI_Status status = finish(request, "for a message of", from,
-                                       channel == Channel::tokens ? timeout_ + kTokenGrace : timeout_);
+      const MPI_Status status = finish(request, "for a message of", from, channel);
       int count = 0;
       check(MPI_Get_count(&status, MPI_BYTE, &count), "MPI_Get_count");
       total += static_cast<std::size_t>(count);
@@ -111,13 +110,21 @@ class Mpi final : public Transport {
  private:
   static constexpr std::size_t kChunk = std::size_t{256} << 20;
   static constexpr Seconds kAbortPatience{4};
-  // Tokens have come a long way: whoever waits for a neighbour is nearer to what is wrong, and speaks first.
-  static constexpr Seconds kTokenGrace{1};
+  static constexpr std::chrono::milliseconds kTurn{200};
+  static constexpr int kTurns = 5;
 
   static int tag(Channel channel) { return static_cast<int>(channel) + 1; }
 
-  MPI_Status finish(MPI_Request& request, const char* what, Rank peer, Seconds timeout) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
+  // How long to wait for a peer. Where one is silent, many ranks wait, for it or for those that wait for it;
+  // the one that is likely to be next to it speaks first and ends the others: the lowest, but tokens have
+  // come a long way.
+  Seconds patience(Channel channel) const {
+    return timeout_ + (channel == Channel::tokens ? kTurn * kTurns : kTurn * std::min(rank_, kTurns - 1));
+  }
+
+  MPI_Status finish(MPI_Request& request, const char* what, Rank peer, Channel channel) {
+    auto last = std::chrono::steady_clock::now();
+    auto deadline = last + patience(channel);
     MPI_Status status{};
     for (Backoff backoff;; backoff.pause()) {
       int done = 0;
@@ -126,12 +133,15 @@ class Mpi final : public Transport {
         check(MPI_Test(&request, &done, &status), "MPI_Test");
       }
       if (done) return status;
-      if (std::chrono::steady_clock::now() > deadline)
+      const auto now = std::chrono::steady_clock::now();
+      if (now - last > kTurn) deadline += now - last;  // it was this process that stood still
+      last = now;
+      if (now > deadline)
         throw PeerError(
             fmt::format("waited {:.0f} s {} rank {}: it is stopped, lost or far too slow (raise "
                         "--comm-timeout if it is only "
                         "slow)",
-                        timeout.count(), what, peer.value));
+                        timeout_.count(), what, peer.value));
     }
   }
 

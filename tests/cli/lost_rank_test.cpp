@@ -1,5 +1,9 @@
 // Ranks that die or fall silent in the middle of a run: the others end, soon, and leave nothing behind.
 #include <signal.h>
+#include <sys/mount.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "cli/running.hpp"
 
@@ -50,7 +54,28 @@ TEST_F(LostRank, SilentForTooLong) {
   const auto finished = run_and_signal(1, SIGSTOP, {"--comm-timeout", "4"});
   EXPECT_EQ(finished.status, 5) << finished.err;
   ASSERT_FALSE(error_lines(finished.err).empty()) << finished.err;
-  for (const auto& line : error_lines(finished.err)) EXPECT_THAT(line, HasSubstr("--comm-timeout"));
+  for (const auto& line : error_lines(finished.err))
+    for (const std::string part : {"error: rank ", " on ", "waited 4 s", "--comm-timeout", "stage of layers ",
+                                   "micro-batch ", "token step "})
+      EXPECT_THAT(line, HasSubstr(part));
+}
+
+TEST_F(LostRank, AFullDiskUnderWay) {
+  const std::string disk = folder_ / "disk", output = disk + "/out.jsonl";
+  std::filesystem::create_directory(disk);
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=16k") != 0)
+    GTEST_SKIP() << "mounting a small disk takes root: " << std::strerror(errno);
+  std::string lines;
+  for (int i = 0; i < 2000; ++i) lines += "{\"prompt\":\"Madrid\"}\n";
+  const auto finished = run_optpipe(generate({"--input", "-", "--output", output, "--gpu-batch-size", "2"}),
+                                    {.ranks = 3, .input = lines});
+  EXPECT_EQ(finished.status, 1) << finished.err;
+  ASSERT_EQ(error_lines(finished.err).size(), 1u) << finished.err;
+  for (const std::string part : {"rank 0 on ", "out.jsonl.journal failed: No space left"})
+    EXPECT_THAT(error_lines(finished.err)[0], HasSubstr(part));
+  EXPECT_GT(journaled_prompts(output), 0);
+  EXPECT_FALSE(std::filesystem::exists(output));
+  EXPECT_EQ(umount(disk.c_str()), 0);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
     python3 tools/reliability/faults.py [--times 10] [--program build/default/bin/optpipe]
 
-Each fault is injected so many times into a run over three CPU ranks; then the time until the last process of the run has ended,
+As root, for small disks. Each fault is injected so many times into a run over three CPU ranks; then the time until the last process of the run has ended,
 the exit status, and what is left behind. Faults between nodes are in tests/cluster.
 """
 
@@ -11,13 +11,15 @@ import argparse
 import pathlib
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 
-from runs import CONTINUE, KILL, ROOT, STOP, Run, journaled, send, write_prompts
+from runs import CONTINUE, KILL, ROOT, STOP, TINY, Run, journaled, send, write_prompts
 
 RANKS = 3
+FULL = "a small disk"
 TIMEOUT = 2  # s, --comm-timeout where a rank is silent
 
 
@@ -25,28 +27,31 @@ def only(rank, limit):
     return f"[ $OMPI_COMM_WORLD_RANK != {rank} ] || {limit};"
 
 
+LARGE = ["--model", "facebook/opt-125m", "--path", "DUMMY"]
+
 # name, shell in front of every rank, signal, more flags, statuses that are right, what the message must say
 FAULTS = [
-    ("a rank killed (SIGKILL, or the kernel where memory is out)", None, KILL, [], {137}, "Killed|signal 9"),
-    (f"a rank stopped (SIGSTOP), --comm-timeout {TIMEOUT}", None, STOP, ["--comm-timeout", str(TIMEOUT)], {5},
+    ("a rank killed (SIGKILL, or the kernel where memory is out)", None, KILL, TINY, {137}, "Killed|signal 9"),
+    (f"a rank stopped (SIGSTOP), --comm-timeout {TIMEOUT}", None, STOP, [*TINY, "--comm-timeout", str(TIMEOUT)], {5},
      r"rank \d on .*waited .* rank \d.*layers .*micro-batch .*token step"),
-    ("a rank out of memory (ulimit -v)", only(1, "ulimit -v 150000"), None, [], {1, 3}, "rank 1 on .*(memory|allocate|mmap)"),
-    ("results that do not fit (ulimit -f)", only(0, "ulimit -f 8"), None, [], {1}, "journal .*File too large"),
-    ("an offload file that does not fit (ulimit -f)", only(1, "ulimit -f 8"), None, ["--percent"] + ["0"] * 6, {1, 3, 4},
-     "rank 1 on .*(too large|space|offload)"),
+    ("a rank out of memory (ulimit -v)", only(1, "ulimit -v 260000"), None, LARGE, {1, 3}, "rank 1 on .*(memory|cannot be had)"),
+    ("a disk that is full of results (tmpfs of 32 KiB)", None, FULL, TINY, {1}, "rank 0 on .*journal .*No space left"),
+    ("a disk too small for the offload file (tmpfs of 32 KiB)", None, FULL, [*TINY, "--percent"] + ["0"] * 6, {1, 3, 4}, "rank|disk"),
 ]
 
 
 def inject(name, shell, number, flags, rank, folder, program):
-    output = folder / "out.jsonl"
     offload = folder / "offload"
     offload.mkdir()
+    output = (offload if number == FULL else folder) / "out.jsonl"
+    if number == FULL:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(offload)], check=True)  # takes root
     words = ["--input", str(folder / "in.jsonl"), "--output", str(output), "--ignore-eos", "--gpu-batch-size", "2",
              "--offload-dir", str(offload), *flags]
     begin = time.monotonic()
     run = Run(program, RANKS, words, folder / "run.log", shell or "")
     stopped = None
-    if number is not None:
+    if isinstance(number, int):
         if not run.wait_for(lambda: journaled(output) >= 5 and len(run.ranks()) == RANKS):
             sys.exit(f"{name}: the run ended by itself: " + (folder / "run.log").read_text())
         stopped = run.ranks()[rank]
@@ -57,12 +62,14 @@ def inject(name, shell, number, flags, rank, folder, program):
     left = list(run.ranks().values())
     if number == STOP and stopped in left:
         send(stopped, CONTINUE)
-    files = [path for path in offload.iterdir()]
+    files = [path for path in offload.iterdir() if path != output.with_name("out.jsonl.journal")]
     log = (folder / "run.log").read_text()
     messages = [line for line in log.splitlines() if line.startswith("optpipe: error")]
     kept = journaled(output)
     for path in [output.with_name("out.jsonl.journal"), output]:
         path.unlink(missing_ok=True)
+    if number == FULL:
+        subprocess.run(["umount", str(offload)], check=True)
     offload.rmdir()
     return seconds, status, left, files, messages, log, kept
 

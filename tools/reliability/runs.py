@@ -19,6 +19,9 @@ def write_prompts(path, count, new_tokens=(8, 32)):
             file.write(json.dumps({"id": f"prompt-{i}", "tokens": tokens, "max_new_tokens": low + i % (high - low)}) + "\n")
 
 
+TINY = ["--model", str(ROOT / "models/tiny-opt")]
+
+
 class Run:
     """One run over several ranks; `shell` goes before the program on every rank."""
 
@@ -28,7 +31,7 @@ class Run:
         rank_command = ["bash", "-c", f'{shell} exec "$0" "$@"', program] if shell else [program]
         environment = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
         self.process = subprocess.Popen(
-            ["bash", "-c", command, "mpirun", *rank_command, "generate", "--model", str(ROOT / "models/tiny-opt"), *words],
+            ["bash", "-c", command, "mpirun", *rank_command, "generate", *words],
             stdout=subprocess.DEVNULL, stderr=self.log, env=environment, start_new_session=True)
         self.program = os.path.realpath(program)
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from runs import KILL, ROOT, Run, journaled, send, write_prompts
+from runs import KILL, ROOT, TINY, Run, journaled, send, write_prompts
 
 
 def main():
@@ -31,7 +31,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         write_prompts(folder / "in.jsonl", options.prompts)
-        words = ["--input", str(folder / "in.jsonl"), "--ignore-eos", "--do-sample", "--seed", "7", "--gpu-batch-size", "4"]
+        words = [*TINY, "--input", str(folder / "in.jsonl"), "--ignore-eos", "--do-sample", "--seed", "7", "--gpu-batch-size", "4"]
         quiet = Run(options.program, options.ranks, [*words, "--output", str(folder / "quiet.jsonl")], folder / "quiet.log")
         if quiet.finish(3600) != 0:
             sys.exit((folder / "quiet.log").read_text())
