@@ -55,11 +55,11 @@ Bytes gather_bytes(const model::ModelConfig& config) {
 }
 
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const BatchBounds& bounds, bool through_host) {
+                   const BatchBounds& bounds, bool through_host, StorageFormat weights) {
   BackendNeeds needs{.hidden = DType::f16, .kv = DType::f16, .tables_whole = true};
   needs.attention_bytes = halves(q_rows(bounds), config.hidden) + halves(bounds.rows, config.hidden);
   needs.scratch_bytes = scratch_bytes(config, slice, bounds);
-  needs.library_bytes = kLibraryBytes;
+  needs.library_bytes = kLibraryBytes + (is_quantized(weights) ? kWideningBytes : 0);
   needs.graph_bytes = graph_bytes(slice, bounds);
   needs.small_bytes = kUploadSlots * upload_slot_bytes(bounds) + 2 * gather_bytes(config);
   needs.token_bytes =

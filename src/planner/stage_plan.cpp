@@ -39,7 +39,7 @@ StagePlan plan_stage(const StageRequest& request) {
   plan.device_link = gpu && device_link;
   plan.neighbours = (slice.embedding ? 0 : 1) + (slice.head ? 0 : 1);
   plan.bounds = bounds_of(rounds, policy, ranks);
-  plan.needs = gpu ? cuda::needs(config, slice, plan.bounds, !device_link)
+  plan.needs = gpu ? cuda::needs(config, slice, plan.bounds, !device_link, policy.weight_format)
                    : cpu::needs(config, slice, weights, plan.bounds);
   plan.weights =
       plan_weights(config, slice, weights, policy.weights, plan.needs.tables_whole, policy.weight_format);

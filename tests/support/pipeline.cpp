@@ -77,6 +77,7 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
   options.on_logits = [&](std::int64_t sequence, std::int64_t step, std::span<const float> logits) {
     const std::lock_guard lock(mutex);
     if (step == 0) output.first_logits[sequence].assign(logits.begin(), logits.end());
+    output.logits[{sequence, step}].assign(logits.begin(), logits.end());
   };
   comm::InProcessWorld world(setting.ranks);
   {

@@ -32,9 +32,10 @@ struct Timeline {
 };
 
 struct Output {
-  std::vector<std::vector<std::int32_t>> tokens;            // [prompt][new token]
-  std::map<std::int64_t, std::vector<float>> first_logits;  // [prompt] → [V]
-  std::vector<Timeline> timelines;                          // of all rounds of all ranks
+  std::vector<std::vector<std::int32_t>> tokens;                               // [prompt][new token]
+  std::map<std::int64_t, std::vector<float>> first_logits;                     // [prompt] → [V]
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<float>> logits;  // [prompt, token step] → [V]
+  std::vector<Timeline> timelines;                                             // of all rounds of all ranks
 };
 
 // Generates exactly new_tokens[i] tokens for prompts[i], unless `eos` comes first (-1: nothing ends a

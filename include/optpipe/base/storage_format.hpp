@@ -13,7 +13,6 @@
 // gives two runs of consecutive values. A row of 64 · g values takes 36 · g bytes with 4 bits, 68 · g with 8.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -45,7 +44,8 @@ struct RowFormat {
 
   constexpr std::int64_t groups() const { return (run + kGroupValues - 1) / kGroupValues; }  // of a run
   constexpr std::int64_t values_of_group(std::int64_t group) const {
-    return std::min(kGroupValues, run - group * kGroupValues);
+    const std::int64_t left = run - group * kGroupValues;  // std::min would refer to a constant of the host
+    return left < kGroupValues ? left : kGroupValues;
   }
   // Of one run, codes alone.
   constexpr Bytes run_code_bytes() const {

@@ -22,6 +22,7 @@
 #include <span>
 #include <type_traits>
 
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/base/units.hpp"
 #include "optpipe/kernels/cpu.hpp"  // Epilogue
 #include "optpipe/kernels/sampling.hpp"
@@ -36,16 +37,19 @@ using Half = std::uint16_t;   // the bits of a binary16
 // Devices that this process can use; 0 where there is no GPU or no driver. Does not throw.
 int device_count() noexcept;
 
-// What functions on one stream share: the cuBLASLt handle, its choice of algorithm for each shape seen, and a
-// workspace. Make one a stream, on the thread that has the stream's device current. A context serves one
-// host thread at a time.
+// What functions on one stream share: the cuBLASLt handle, its choice of algorithm for each shape seen, a
+// workspace, and room for widened rows of quantized weights. Make one a stream, on the thread that has the
+// stream's device current. A context serves one host thread at a time.
 class Context {
  public:
   static constexpr Bytes kWorkspaceBytes = Bytes{32} << 20;
 
+  // Room for quantized weights on their way to a product: a few thousand rows of a large model.
+  static constexpr Bytes kWideningBytes = Bytes{64} << 20;
+
   // Allocates `workspace_bytes` of device memory (at least 1 MiB; products are slower with less than the
-  // default).
-  explicit Context(Stream stream, Bytes workspace_bytes = kWorkspaceBytes);
+  // default) and `widening_bytes` (with none, weights cannot be quantized).
+  explicit Context(Stream stream, Bytes workspace_bytes = kWorkspaceBytes, Bytes widening_bytes = 0);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -68,19 +72,22 @@ void copy_small(Context& context, void* to, const void* from, Bytes bytes);
 
 // A matrix [rows, columns] of contiguous rows in up to three pieces, in row order. A piece of 0 rows is none.
 struct Piece {
-  const Half* data = nullptr;
+  const Half* data = nullptr;  // where rows are quantized, their bytes
   std::int64_t rows = 0;
 };
 struct Matrix {
   std::int64_t columns = 0;
   std::array<Piece, 3> pieces{};
+  StorageFormat format = StorageFormat::native;
 
+  RowFormat row_format() const { return {format, DType::f16, columns}; }
   std::int64_t rows() const { return pieces[0].rows + pieces[1].rows + pieces[2].rows; }
 };
 
 // out[m, n] = epilogue(x[m, :] · weight[n, :] + bias[n]): x [m, k] with row stride `x_stride`, weight [n, k],
 // bias [n] or null, out [m, n] with row stride `out_stride` (strides in elements). Epilogue::add: out +=
-// product. out must not overlap x.
+// product. out must not overlap x. A quantized weight is widened to fp16, so many rows at a time as the
+// context has room for, and the product reads those.
 void linear(Context& context, const Half* x, std::int64_t x_stride, std::int64_t m, const Matrix& weight,
             const Half* bias, Epilogue epilogue, Half* out, std::int64_t out_stride);
 // The same with an fp32 result and no epilogue or bias: logits.
@@ -108,15 +115,19 @@ void gather_rows(Context& context, const Half* x, const std::int32_t* ids, std::
 void layer_norm(Context& context, const Half* x, std::int64_t m, std::int64_t h, const Half* weight,
                 const Half* bias, Half* out);
 
+// out[i, :] = the numbers of a quantized row, rounded to fp16: `count` rows of format.run values, contiguous.
+void widen_rows(Context& context, const std::byte* rows, std::int64_t count, const RowFormat& format,
+                Half* out);
+
 // One segment of keys and values (some consecutive heads of one sequence, memory/kv_layout.hpp) in one call
 // over a packed batch. Plain data: build an array of them in pinned host memory, upload it with
 // cudaMemcpyAsync on the same stream; one array serves append_kv and attention.
 struct KvTask {
-  Half* keys = nullptr;         // [capacity, heads · dim], contiguous rows
-  Half* values = nullptr;       // the same
-  std::int32_t first_row = 0;   // row of q, k, v and out that holds the sequence's first new position
-  std::int32_t rows = 0;        // new positions: the prompt's in prefill, 1 in decode; 0: nothing to do
-  std::int32_t position = 0;    // of the first of them; keys and values before it are in the segment already
+  Half* keys = nullptr;        // [capacity, heads · dim], contiguous rows; of bytes where they are quantized
+  Half* values = nullptr;      // the same
+  std::int32_t first_row = 0;  // row of q, k, v and out that holds the sequence's first new position
+  std::int32_t rows = 0;       // new positions: the prompt's in prefill, 1 in decode; 0: nothing to do
+  std::int32_t position = 0;   // of the first of them; keys and values before it are in the segment already
   std::int32_t first_head = 0;  // columns of q, k, v and out: [first_head · dim, (first_head + heads) · dim)
   std::int32_t heads = 0;
   std::int32_t unused = 0;
@@ -132,11 +143,13 @@ struct KvBatch {
   std::int32_t count = 0;
   std::int32_t most_rows = 0, most_context = 0, most_heads = 0;  // of any task
   bool aligned = false;  // every segment's keys and values begin at a multiple of 16 bytes
+  StorageFormat format = StorageFormat::native;  // of all segments; a head is a run
 };
 // `uploaded`: where `tasks` (host) are on the device, or will be when the batch is used.
 KvBatch batch_of(std::span<const KvTask> tasks, const KvTask* uploaded);
 
-// Copies new rows of k and v, both [rows, stride] of the packed batch with all heads, into their segments.
+// Copies new rows of k and v, both [rows, stride] of the packed batch with all heads, into their segments;
+// quantizes them on the way where the segments are (kernels::quantize's bits).
 void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
                std::int64_t stride);
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "optpipe/base/dtype.hpp"
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/base/units.hpp"
 #include "optpipe/model/slice.hpp"
 
@@ -21,7 +21,7 @@ struct BackendNeeds {
   // On the device.
   Bytes attention_bytes = 0;  // q and attention output of the largest batch
   Bytes scratch_bytes = 0;    // what else computation writes inside a step
-  Bytes library_bytes = 0;    // workspace of the library of products
+  Bytes library_bytes = 0;    // workspace of the library of products; quantized rows on their way to it
   Bytes graph_bytes = 0;      // task lists of graphs; as much again in pinned memory
   // Pinned, on the host.
   Bytes small_bytes = 0;  // small arrays and gathered rows on their way to the device
@@ -54,12 +54,14 @@ inline constexpr std::int64_t kHeadChunkRows = 64;
 inline constexpr std::int64_t kGatherRows = 256;            // of tables that lie on the host, at a time
 inline constexpr Bytes kUploadSlots = 66;                   // steps whose small arrays may be under way
 inline constexpr Bytes kLibraryBytes = Bytes{32} << 20;     // workspace of cuBLASLt
+inline constexpr Bytes kWideningBytes = Bytes{64} << 20;    // rows of quantized weights, widened
 inline constexpr Bytes kLinkChunk = 4 * kMiB;               // of hidden states; two a direction
 inline constexpr Bytes kKvTaskBytes = 40, kDrawBytes = 16;  // kernels::cuda::KvTask, Draw
 
-// `through_host`: hidden states travel between ranks through host memory.
+// `through_host`: hidden states travel between ranks through host memory. `weights`: format of the layers'
+// matrices.
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const BatchBounds& bounds, bool through_host);
+                   const BatchBounds& bounds, bool through_host, StorageFormat weights);
 
 // Rows of the buffer of q: room for q of every batch, and for q, k and v of a decode step.
 std::int64_t q_rows(const BatchBounds& bounds);

@@ -14,10 +14,18 @@ using planner::cuda::kHeadChunkRows;
 
 static_assert(sizeof(gpu::KvTask) == planner::cuda::kKvTaskBytes &&
               sizeof(gpu::Draw) == planner::cuda::kDrawBytes &&
-              gpu::Context::kWorkspaceBytes == planner::cuda::kLibraryBytes);
+              gpu::Context::kWorkspaceBytes == planner::cuda::kLibraryBytes &&
+              gpu::Context::kWideningBytes == planner::cuda::kWideningBytes);
 
 Bytes halves(std::int64_t rows, std::int64_t columns) {
   return aligned(static_cast<Bytes>(rows * columns) * sizeof(Half));
+}
+
+gpu::Matrix to_gpu(const executor::Matrix& found) {
+  gpu::Matrix matrix{found.columns, {}, found.format};
+  for (std::size_t i = 0; i < found.count; ++i)
+    matrix.pieces[i] = {reinterpret_cast<const Half*>(found.pieces[i].data), found.pieces[i].rows};
+  return matrix;
 }
 
 }  // namespace
@@ -27,7 +35,8 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
     : config_(config),
       weights_(weights),
       stream_(stream),
-      context_(stream),
+      context_(stream, gpu::Context::kWorkspaceBytes,
+               plan.needs.library_bytes - planner::cuda::kLibraryBytes),
       device_("workspaces", plan.needs.attention_bytes + plan.needs.scratch_bytes, memory.device),
       pinned_("staging of small arrays", plan.needs.small_bytes, memory.host),
       uploads_(context_, planner::cuda::upload_slot_bytes(plan.bounds), device_, pinned_) {
@@ -54,11 +63,7 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
 }
 
 gpu::Matrix CudaOps::matrix(const Use& use, Role role) const {
-  const executor::Matrix found = weights_.matrix(use.group, role, use.slot);
-  gpu::Matrix matrix{found.columns, {}};
-  for (std::size_t i = 0; i < found.count; ++i)
-    matrix.pieces[i] = {reinterpret_cast<const Half*>(found.pieces[i].data), found.pieces[i].rows};
-  return matrix;
+  return to_gpu(weights_.matrix(use.group, role, use.slot));
 }
 
 const Half* CudaOps::vector(const Use& use, Role role) const {
@@ -84,13 +89,6 @@ void CudaOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, Ha
 }
 
 namespace {
-
-gpu::Matrix to_gpu(const executor::Matrix& found) {
-  gpu::Matrix matrix{found.columns, {}};
-  for (std::size_t i = 0; i < found.count; ++i)
-    matrix.pieces[i] = {reinterpret_cast<const Half*>(found.pieces[i].data), found.pieces[i].rows};
-  return matrix;
-}
 
 std::vector<std::int32_t> position_rows(const BatchRows& rows) {
   std::vector<std::int32_t> positions;
@@ -189,6 +187,7 @@ std::vector<gpu::KvTask> kv_tasks(const std::vector<KvStore::Segment>& segments,
 gpu::KvBatch batch_of(const std::vector<gpu::KvTask>& tasks, const std::vector<KvStore::Segment>& segments,
                       const gpu::KvTask* uploaded) {
   gpu::KvBatch batch = gpu::batch_of(tasks, uploaded);
+  if (!segments.empty()) batch.format = segments.front().format;
   for (const auto& segment : segments)
     batch.most_context = std::max(batch.most_context, static_cast<std::int32_t>(segment.positions));
   return batch;
@@ -205,13 +204,16 @@ namespace {
 
 // The matrices as one, where they lie side by side as the layout puts them; none where they do not.
 std::optional<gpu::Matrix> join(std::initializer_list<gpu::Matrix> parts) {
-  gpu::Matrix joined{parts.begin()->columns, {}};
+  gpu::Matrix joined{parts.begin()->columns, {}, parts.begin()->format};
+  const Bytes row_bytes = joined.row_format().row_bytes();
   std::size_t count = 0;
   for (const gpu::Matrix& part : parts) {
     for (const gpu::Piece& piece : part.pieces) {
       if (piece.rows == 0) continue;
-      if (count > 0 &&
-          joined.pieces[count - 1].data + joined.pieces[count - 1].rows * joined.columns == piece.data) {
+      const gpu::Piece* last = count > 0 ? &joined.pieces[count - 1] : nullptr;
+      if (last &&
+          reinterpret_cast<const std::byte*>(last->data) + static_cast<Bytes>(last->rows) * row_bytes ==
+              reinterpret_cast<const std::byte*>(piece.data)) {
         joined.pieces[count - 1].rows += piece.rows;
       } else {
         if (count == joined.pieces.size()) return std::nullopt;

@@ -310,9 +310,11 @@ std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& con
   if (config.head_dim() > 256)
     throw UsageError(
         fmt::format("head dimension {} is beyond the GPU's 256: use --device cpu", config.head_dim()));
+  StageOptions own = options;
+  own.policy.weight_format = weight_format(config, slice, checkpoint, options.policy.weight_format);
   return std::make_unique<cuda::CudaStage>(
-      StageInputs{config, slice, checkpoint, options, transport, std::move(on_failure)},
-      planner::plan_stage({config, slice, DType::f16, rounds, options.policy, transport.size(),
+      StageInputs{config, slice, checkpoint, own, transport, std::move(on_failure)},
+      planner::plan_stage({config, slice, DType::f16, rounds, own.policy, transport.size(),
                            planner::Backend::cuda, options.device_link != nullptr}),
       device);
 }

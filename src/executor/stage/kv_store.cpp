@@ -105,7 +105,7 @@ std::vector<KvStore::Segment> KvStore::segments(const Place& place, const BatchR
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     std::byte* keys = on_device(place, segment);
     segments.push_back({span, keys, keys + (segment.value_offset() - segment.offset), segment.first_head,
-                        segment.heads, segment.positions});
+                        segment.heads, segment.positions, layout_.format.format});
   });
   return segments;
 }

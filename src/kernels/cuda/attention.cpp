@@ -53,6 +53,8 @@ KvBatch batch_of(std::span<const KvTask> tasks, const KvTask* uploaded) {
 void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
                std::int64_t stride) {
   if (!check_batch(batch, head_dim)) return;
+  if (is_quantized(batch.format))
+    return launch_append_coded_kv(batch, head_dim, k, v, stride, context.stream());
   const bool wide = batch.aligned && head_dim % 8 == 0 && stride % 8 == 0 && aligned(k) && aligned(v);
   launch_append_kv(batch, head_dim, k, v, stride, wide, context.stream());
 }

@@ -37,6 +37,7 @@ int device_count() noexcept {
 }
 
 DeviceBuffer::DeviceBuffer(Bytes bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
   void* data = nullptr;
   check(cudaMalloc(&data, bytes), "cudaMalloc of a kernel workspace");
   data_ = static_cast<std::byte*>(data);
@@ -47,14 +48,15 @@ DeviceBuffer::~DeviceBuffer() {
   if (status != cudaSuccess) log::warn("cudaFree failed: {}", cudaGetErrorString(status));
 }
 
-Context::Parts::Parts(Stream stream_, Bytes workspace_bytes)
+Context::Parts::Parts(Stream stream_, Bytes workspace_bytes, Bytes widening_bytes)
     : stream(stream_),
       device(current_device()),
       workspace(checked_workspace(workspace_bytes)),
+      widened(widening_bytes),
       matmul(workspace.data(), workspace_bytes) {}
 
-Context::Context(Stream stream, Bytes workspace_bytes)
-    : parts_(std::make_unique<Parts>(stream, workspace_bytes)) {}
+Context::Context(Stream stream, Bytes workspace_bytes, Bytes widening_bytes)
+    : parts_(std::make_unique<Parts>(stream, workspace_bytes, widening_bytes)) {}
 Context::~Context() = default;
 
 Stream Context::stream() const { return parts_->stream; }

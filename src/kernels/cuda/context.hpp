@@ -10,9 +10,9 @@ namespace optpipe::kernels::cuda {
 
 // What launches adapt to.
 struct Device {
-  int capability = 0;    // 75, 80, 90, ...
-  int processors = 0;    // streaming multiprocessors
-  int shared_bytes = 0;  // most shared memory of a block
+  int capability = 0;         // 75, 80, 90, ...
+  int processors = 0;         // streaming multiprocessors
+  int shared_bytes = 0;       // most shared memory of a block
   bool reads_pinned = false;  // kernels reach registered host memory at the host's addresses
 };
 
@@ -34,11 +34,12 @@ class DeviceBuffer {
 
 // The workspace serves whatever runs on the stream at the moment: products, or attention's partial results.
 struct Context::Parts {
-  Parts(Stream stream_, Bytes workspace_bytes);
+  Parts(Stream stream_, Bytes workspace_bytes, Bytes widening_bytes);
 
   Stream stream;
   Device device;
   DeviceBuffer workspace;
+  DeviceBuffer widened;  // rows of a quantized weight
   Matmul matmul;
 };
 

@@ -19,12 +19,18 @@ void launch_epilogue(Half* out, std::int64_t m, std::int64_t n, std::int64_t str
 // Multiples of 16 bytes, at addresses that are.
 void launch_copy_words(void* to, const void* from, Bytes bytes, Stream stream);
 
+void launch_widen_rows(const std::byte* rows, std::int64_t count, const RowFormat& row, Half* out,
+                       Stream stream);
+
 void launch_embed(const Lookup& tokens, const Lookup& positions, std::int64_t rows, std::int64_t h,
                   bool accumulate, Half* out, Stream stream);
 void launch_layer_norm(const Half* x, std::int64_t m, std::int64_t h, const Half* weight, const Half* bias,
                        Half* out, Stream stream);
 void launch_append_kv(const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
                       std::int64_t stride, bool wide, Stream stream);
+// The same into quantized segments.
+void launch_append_coded_kv(const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
+                            std::int64_t stride, Stream stream);
 
 // One query a block: of a task's only row, its context split into `splits` parts, or (splits == 0) of each of
 // its rows. `wide`: loads of 16 bytes are possible everywhere. `partials`: partial_floats(...) floats.
@@ -38,11 +44,18 @@ struct RowAttention {
 };
 std::int64_t partial_floats(const KvBatch& batch, std::int64_t head_dim, int splits);
 void launch_row_attention(const RowAttention& attention, Stream stream);
+// Its kernel where keys and values are quantized.
+using RowKernel = void (*)(const KvTask*, int, AttentionRows, int, float*);
+RowKernel coded_row_kernel(StorageFormat format, std::int64_t head_dim, bool wide);
 
 // Tiles on the tensor cores; false where the head dimension or the device's shared memory does not allow it.
 // Needs 16-byte alignment of everything.
 bool launch_tile_attention(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows,
                            const Device& device, Stream stream);
+bool launch_tile_attention_q4(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows,
+                              const Device& device, Stream stream);
+bool launch_tile_attention_q8(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows,
+                              const Device& device, Stream stream);
 
 void launch_argmax(const float* logits, std::int64_t rows, std::int64_t vocabulary, std::int64_t stride,
                    Token* tokens, Stream stream);

@@ -16,7 +16,10 @@ struct BatchShape {
   std::vector<SequenceShape> sequences;
   std::int64_t padding = 0;  // elements between rows of q, k, v and out
   std::int64_t spare = 3;    // positions of capacity behind the context
-  std::int64_t shift = 0;    // elements by which segments are off their alignment
+  std::int64_t shift = 0;    // halves by which segments are off their alignment
+  StorageFormat format = StorageFormat::native;
+
+  RowFormat row() const { return {format, DType::f16, dim}; }
 };
 
 class Batch {
@@ -29,13 +32,17 @@ class Batch {
   void attend_and_check(Context& context, bool decode, double scale = 1);
 
   const BatchShape& shape() const { return shape_; }
-  KvBatch uploaded() const { return batch_of(tasks_, device_tasks_->get()); }
+  KvBatch uploaded() const {
+    KvBatch batch = batch_of(tasks_, device_tasks_->get());
+    batch.format = shape_.format;
+    return batch;
+  }
 
  private:
   struct Segment {
     std::size_t sequence;
     std::int64_t first_head, heads, capacity;
-    std::int64_t keys, values;  // offsets in the pool, in elements
+    std::int64_t keys, values;  // offsets in the pool, in halves
   };
   std::int64_t stride() const { return shape_.heads * shape_.dim + shape_.padding; }
   std::vector<Half> pool(bool with_new_rows) const;

@@ -20,7 +20,8 @@ using kernels::testing::Random;
 using kernels::testing::relative_error;
 
 // Rounding a result to fp16 changes it by up to 2^-11 of itself; results here are rounded once or twice.
-inline constexpr double kTolerance = 2 * 4.9e-4;
+inline constexpr double kRounding = 4.9e-4;
+inline constexpr double kTolerance = 2 * kRounding;
 inline constexpr Half kPoison = 0x7e00;  // NaN
 
 void require(cudaError_t status);  // throws with the error's text

@@ -1,0 +1,144 @@
+// Quantized weights and keys and values on the GPU, against the CPU's.
+#include "optpipe/kernels/quantized.hpp"
+
+#include "optpipe/kernels/cpu.hpp"
+#include "unit/kernels_cuda/batch.hpp"
+
+namespace optpipe::kernels::cuda {
+namespace {
+
+using testing::Array;
+using testing::Batch;
+using testing::BatchShape;
+using testing::Halves;
+using testing::kPoison;
+
+constexpr StorageFormat kFormats[] = {StorageFormat::q8, StorageFormat::q4};
+
+class Quantized : public testing::OnGpu {
+ protected:
+  Context& widening() {
+    if (!widening_) widening_ = std::make_unique<Context>(context().stream(), kMiB, kMiB);
+    return *widening_;
+  }
+
+ private:
+  std::unique_ptr<Context> widening_;
+};
+
+// Rows of a weight.
+struct Coded {
+  RowFormat format;
+  std::int64_t rows;
+  std::vector<std::byte> bytes;
+
+  Coded(testing::Random& random, StorageFormat storage, std::int64_t rows_, std::int64_t columns)
+      : format{storage, DType::f16, columns},
+        rows(rows_),
+        bytes(static_cast<Bytes>(rows) * format.row_bytes()) {
+    const auto numbers = random.floats(rows * columns, 0.1f);
+    for (std::int64_t r = 0; r < rows; ++r)
+      kernels::quantize(format, 1, numbers.data() + r * columns,
+                        bytes.data() + static_cast<Bytes>(r) * format.row_bytes());
+  }
+};
+
+TEST_F(Quantized, WidenedRowsAreTheCpusRoundedToHalves) {
+  for (const StorageFormat storage : kFormats)
+    for (const std::int64_t columns : {1, 7, 8, 64, 72, 100, 192, 768, 7168})
+      for (const std::int64_t shift : {0, 1}) {
+        const Coded weight(random, storage, 5, columns);
+        std::vector<std::byte> shifted(static_cast<std::size_t>(shift));
+        shifted.insert(shifted.end(), weight.bytes.begin(), weight.bytes.end());
+        const Array<std::byte> there(shifted);
+        const auto out = Array<Half>::filled(5 * columns + 1, kPoison);
+        widen_rows(context(), there.at(shift), 5, weight.format, out.get());
+        std::vector<float> row(static_cast<std::size_t>(columns));
+        std::vector<Half> expected;
+        for (std::int64_t r = 0; r < 5; ++r) {
+          kernels::dequantize(weight.format, 1,
+                              weight.bytes.data() + static_cast<Bytes>(r) * weight.format.row_bytes(),
+                              row.data());
+          for (const float value : row) expected.push_back(float_to_half(value));
+        }
+        expected.push_back(kPoison);
+        EXPECT_EQ(out.values(), expected) << name_of(storage) << ", " << columns << " columns";
+      }
+}
+
+TEST_F(Quantized, ProductsAreTheCpus) {
+  for (const StorageFormat storage : kFormats)
+    for (const auto& [m, n, k] :
+         {std::array<std::int64_t, 3>{1, 64, 64}, {7, 200, 768}, {48, 1000, 1024}, {300, 136, 80}}) {
+      const Coded weight(random, storage, n, k);
+      const Halves x(random, m * k), bias(random, n);
+      const std::int64_t cut = n / 24 * 8;  // two pieces, apart in memory
+      const auto bytes = static_cast<std::ptrdiff_t>(static_cast<Bytes>(cut) * weight.format.row_bytes());
+      const Array<std::byte> first(
+          std::vector<std::byte>(weight.bytes.begin(), weight.bytes.begin() + bytes));
+      const Array<std::byte> second(std::vector<std::byte>(weight.bytes.begin() + bytes, weight.bytes.end()));
+      const Matrix matrix{k,
+                          {Piece{reinterpret_cast<const Half*>(first.get()), cut},
+                           Piece{reinterpret_cast<const Half*>(second.get()), n - cut}},
+                          storage};
+      const auto there = x.upload(), bias_there = bias.upload(), out = Array<Half>::filled(m * n, kPoison);
+      linear(widening(), there.get(), k, m, matrix, bias_there.get(), Epilogue::relu, out.get(), n);
+      const MatrixPiece whole{weight.bytes.data(), n};
+      std::vector<float> expected(static_cast<std::size_t>(m * n));
+      kernels::linear(x.values.data(), k, m, {DType::f16, n, k, {&whole, 1}, storage},
+                      {DType::f16, bias.bytes()}, Epilogue::relu, expected.data(), n, 4);
+      EXPECT_LT(testing::relative_error(testing::widen(out.values()), testing::widen(expected)), testing::kTolerance)
+          << name_of(storage) << ' ' << m << " x " << n << " x " << k;
+    }
+}
+
+TEST_F(Quantized, NewKeysAndValuesHaveTheCpusBits) {
+  for (const StorageFormat storage : kFormats)
+    for (const std::int64_t dim : {16, 64, 80, 25, 128, 1})
+      for (const std::int64_t shift : {0, 1})
+        Batch(random, {.heads = 5,
+                       .dim = dim,
+                       .sequences = {{0, 33}, {7, 1, {2}}, {0, 1, {1, 3}}, {12, 9}},
+                       .padding = 8,
+                       .shift = shift,
+                       .format = storage})
+            .append_and_check(context());
+}
+
+BatchShape ragged(std::int64_t heads, std::int64_t dim, StorageFormat storage) {
+  return {.heads = heads,
+          .dim = dim,
+          .sequences = {{0, 1}, {1, 1}, {30, 1}, {63, 1}, {64, 1}, {511, 1}, {700, 1, {1}}},
+          .padding = 8,
+          .format = storage};
+}
+
+TEST_F(Quantized, DecodeAttentionIsTheCpus) {
+  for (const StorageFormat storage : kFormats)
+    for (const std::int64_t dim : {1, 7, 8, 16, 32, 64, 80, 96, 100, 128, 200, 256})
+      for (const std::int64_t shift : {0, 1}) {
+        BatchShape shape = ragged(3, dim, storage);
+        shape.shift = shift;
+        Batch(random, shape).attend_and_check(context(), true);
+      }
+  for (const StorageFormat storage : kFormats)  // so many tasks that no context is split
+    Batch(random, {.heads = 40,
+                   .dim = 128,
+                   .sequences = std::vector<testing::SequenceShape>(20, {130, 1, {7}}),
+                   .format = storage})
+        .attend_and_check(context(), true);
+}
+
+TEST_F(Quantized, PrefillAttentionIsTheCpus) {
+  for (const StorageFormat storage : kFormats)
+    for (const std::int64_t dim : {16, 25, 40, 64, 72, 80, 96, 128, 200})
+      Batch(random, {.heads = 3,
+                     .dim = dim,
+                     .sequences = {{0, 1}, {0, 64}, {0, 65}, {0, 200, {1}}, {70, 130}, {5, 9}},
+                     .padding = 8,
+                     .format = storage})
+          .attend_and_check(context(), false);
+}
+
+}  // namespace
+}  // namespace optpipe::kernels::cuda
