@@ -6,6 +6,8 @@
 
 namespace optpipe::cli {
 
+// On one rank, the first.
+void quantize(const QuantizeOptions& options);
 void generate(const GenerateOptions& options, comm::Transport& transport);
 // On one rank, whatever the number of ranks that it plans for.
 void plan(const PlanOptions& options);

@@ -27,6 +27,7 @@ void hold_standard_streams() {
 
 void run_command(const Options& options) {
   const auto connect = [](const RunOptions& run) { return comm::connect(comm::Seconds(run.comm_timeout_s)); };
+  if (options.quantize && is_leader()) quantize(*options.quantize);
   if (options.generate) generate(*options.generate, *connect(options.generate->run));
   if (options.plan && is_leader()) plan(*options.plan);
   if (options.probe) probe(*options.probe, *connect(options.probe->run));

@@ -76,6 +76,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
             &Options::probe),
       offer(app, parsed, "plan", "Memory and predicted speed of a policy, or the best policy that fits",
             add_plan_options, &Options::plan),
+      offer(app, parsed, "quantize", "Write a checkpoint with 4-bit or 8-bit matrices", add_quantize_options,
+            &Options::quantize),
   };
 
   try {

@@ -94,9 +94,16 @@ struct PlanOptions {
   std::string json;
 };
 
+struct QuantizeOptions {
+  ModelOptions model;
+  StorageFormat format = StorageFormat::q4;
+  std::string output;  // folder
+};
+
 struct Options {
   Verbosity verbosity = Verbosity::normal;
   std::optional<GenerateOptions> generate;
+  std::optional<QuantizeOptions> quantize;
   std::optional<ProbeOptions> probe;
   std::optional<BenchOptions> bench;
   std::optional<PlanOptions> plan;

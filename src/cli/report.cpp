@@ -27,6 +27,8 @@ nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig
           {"num_gpu_batches", policy.gpu_batches},
           {"micro_batches", policy.micro_batches_for(ranks)},
           {"overlap", policy.overlap},
+          {"weight_format", name_of(policy.weight_format)},
+          {"kv_format", name_of(policy.kv_format)},
           {"max_new_tokens", options.max_new_tokens}};
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "optpipe/kernels/cpu.hpp"
+#include "optpipe/kernels/quantized.hpp"
 
 #ifdef OPTPIPE_BENCH_OPENBLAS
 #include <cblas.h>
@@ -114,6 +115,38 @@ void decode_linear(benchmark::State& state) {
   });
 }
 
+// The same with weights of so many bits. Any bytes are codes of finite numbers here.
+void decode_quantized_linear(benchmark::State& state) {
+  const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
+  const auto format = state.range(3) == 8 ? StorageFormat::q8 : StorageFormat::q4;
+  const auto matrix = n * static_cast<std::int64_t>(RowFormat{format, DType::f16, k}.row_bytes()),
+             matrices = kWorkingSet / matrix;
+  const auto x = numbers(m * k);
+  std::vector<float> out(static_cast<std::size_t>(m * n));
+  const std::byte* weights = working_set();
+  run_against_memory(state, static_cast<double>(matrix * matrices), [&] {
+    for (std::int64_t i = 0; i < matrices; ++i) {
+      const MatrixPiece piece{weights + i * matrix, n};
+      linear(x.data(), k, m, {DType::f16, n, k, {&piece, 1}, format}, {}, Epilogue::none, out.data(), n,
+             threads);
+    }
+  });
+}
+
+// One thread, fp32 numbers of a row that is in the cache: bytes of fp16 weights that a core quantizes in a
+// second.
+void quantize_rows(benchmark::State& state) {
+  const RowFormat format{state.range(0) == 8 ? StorageFormat::q8 : StorageFormat::q4, DType::f16, 4096};
+  const auto row = numbers(format.run);
+  std::vector<std::byte> codes(format.row_bytes());
+  for (auto _ : state) {
+    quantize(format, 1, row.data(), codes.data());
+    benchmark::DoNotOptimize(codes.data());
+    benchmark::ClobberMemory();
+  }
+  count(state, "fp16 bytes/s", static_cast<double>(2 * format.run));
+}
+
 void prefill_linear(benchmark::State& state) {
   const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
   const auto x = numbers(m * k);
@@ -193,6 +226,9 @@ benchmark::internal::Benchmark* add(const char* name, void (*function)(benchmark
 void add_all() {
   add("Decode/linear", decode_linear, {"m", "n", "k"},
       {{1, 3072, 768}, {4, 3072, 768}, {8, 3072, 768}, {1, 4096, 4096}, {4, 4096, 4096}, {8, 4096, 4096}});
+  add("Decode/quantized", decode_quantized_linear, {"m", "n", "k", "bits"},
+      {{1, 4096, 4096, 4}, {4, 4096, 4096, 4}, {1, 4096, 4096, 8}});
+  benchmark::RegisterBenchmark("Quantize", quantize_rows)->ArgName("bits")->Arg(4)->Arg(8);
   add("Prefill/linear", prefill_linear, {"m", "n", "k"},
       {{16, 3072, 768}, {64, 3072, 768}, {512, 3072, 768}, {512, 768, 3072}, {2048, 4096, 4096}});
   add("Decode/attention", decode_attention, {"sequences", "context", "heads", "dim"},

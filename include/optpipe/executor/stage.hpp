@@ -88,6 +88,11 @@ using FailureHandler = std::function<void(std::exception_ptr)>;
 DType weight_dtype(const model::ModelConfig& config, const model::StageSlice& slice,
                    const model::Checkpoint& checkpoint);
 
+// The format that the layers' matrices are kept in: `wanted`, or for `native` the checkpoint's own, which may
+// be quantized.
+StorageFormat weight_format(const model::ModelConfig& config, const model::StageSlice& slice,
+                            const model::Checkpoint& checkpoint, StorageFormat wanted);
+
 // Takes all memory that any of `rounds` will need, and reads the slice's weights into it.
 std::unique_ptr<Stage> make_cpu_stage(const model::ModelConfig& config, const model::StageSlice& slice,
                                       const model::Checkpoint& checkpoint,

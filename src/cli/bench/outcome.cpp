@@ -22,6 +22,8 @@ json input_of(const BenchOptions& options, const model::ModelConfig& config, con
           {"num_gpu_batches", policy.gpu_batches},
           {"micro_batches", policy.micro_batches_for(ranks)},
           {"overlap", policy.overlap},
+          {"weight_format", name_of(policy.weight_format)},
+          {"kv_format", name_of(policy.kv_format)},
           {"prompt_len", workload.prompt_len},
           {"gen_len", workload.gen_len},
           {"cut_gen_len", workload.is_cut() ? json(workload.run_len) : json(nullptr)}};

@@ -105,8 +105,6 @@ void add_refused_options(CLI::App& app) {
            fmt::format("Refused: {}", why))
         ->group(kIdleGroup);
   };
-  refuse("--compress-weight", "weights keep the checkpoint's format in this version");
-  refuse("--compress-cache", "keys and values are kept in 16 bits in this version");
   refuse("--cpu-cache-compute", "attention runs where the layer is computed in this version");
   app.add_option_function<double>(
          "--attn-sparsity",

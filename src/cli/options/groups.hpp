@@ -16,6 +16,7 @@ void add_policy_options(CLI::App& app, RunOptions& o);
 void add_offload_directory(CLI::App& app, RunOptions& o, const std::string& group);
 void add_show_memory(CLI::App& app, RunOptions& o, const std::string& group);
 void add_budget_options(CLI::App& app, Budgets& o);
+void add_compression_options(CLI::App& app, memory::Policy& policy);
 void add_run_options(CLI::App& app, RunOptions& o);
 void add_sampling_options(CLI::App& app, kernels::SamplingOptions& o);
 
@@ -24,6 +25,8 @@ void add_generate_options(CLI::App& app, GenerateOptions& o);
 void check(GenerateOptions& o);
 void add_plan_options(CLI::App& app, PlanOptions& o);
 void check(PlanOptions& o);
+void add_quantize_options(CLI::App& app, QuantizeOptions& o);
+void check(const QuantizeOptions& o);
 void add_probe_options(CLI::App& app, ProbeOptions& o);
 void add_bench_options(CLI::App& app, BenchOptions& o);
 void check(BenchOptions& o);

@@ -65,6 +65,7 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
   app.add_flag("--verify-offload", o.verify_offload,
                "Check what is read from the disk tier against checksums")
       ->group(kGroup);
+  add_compression_options(app, o.policy);
 }
 
 }  // namespace optpipe::cli

@@ -104,10 +104,12 @@ std::unique_ptr<Stage> make_cpu_stage(const model::ModelConfig& config, const mo
                                       const std::vector<memory::Round>& rounds, const StageOptions& options,
                                       comm::Transport& transport, FailureHandler on_failure) {
   const DType weights = weight_dtype(config, slice, checkpoint);
+  StageOptions own = options;
+  own.policy.weight_format = weight_format(config, slice, checkpoint, options.policy.weight_format);
   return std::make_unique<CpuStage>(
-      StageInputs{config, slice, checkpoint, options, transport, std::move(on_failure)},
+      StageInputs{config, slice, checkpoint, own, transport, std::move(on_failure)},
       planner::plan_stage(
-          {config, slice, weights, rounds, options.policy, transport.size(), planner::Backend::cpu}));
+          {config, slice, weights, rounds, own.policy, transport.size(), planner::Backend::cpu}));
 }
 
 }  // namespace optpipe::executor

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "executor/stage/row_reader.hpp"
 #include "optpipe/base/check.hpp"
 #include "optpipe/base/error.hpp"
 #include "optpipe/executor/stage.hpp"
@@ -14,16 +15,25 @@ using memory::GroupLayout;
 using memory::Tier;
 using model::Role;
 
-DType weight_dtype(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const model::Checkpoint& checkpoint) {
+namespace {
+
+model::TensorInfo first_matrix(const model::ModelConfig& config, const model::StageSlice& slice,
+                               const model::Checkpoint& checkpoint) {
   const auto layer = model::layer_tensors(config, slice.first);
   const auto fc1 = std::ranges::find(layer, Role::fc1_weight, &model::TensorSpec::role);
-  const auto info = checkpoint.find(fc1->name);
-  if (!info)
-    throw InputError(
-        fmt::format("{} has no tensor {}: it is incomplete, or config.json describes another model",
-                    checkpoint.describe(), fc1->name));
-  return info->dtype;
+  return find_tensor(checkpoint, *fc1);
+}
+
+}  // namespace
+
+DType weight_dtype(const model::ModelConfig& config, const model::StageSlice& slice,
+                   const model::Checkpoint& checkpoint) {
+  return first_matrix(config, slice, checkpoint).dtype;
+}
+
+StorageFormat weight_format(const model::ModelConfig& config, const model::StageSlice& slice,
+                            const model::Checkpoint& checkpoint, StorageFormat wanted) {
+  return is_quantized(wanted) ? wanted : first_matrix(config, slice, checkpoint).format;
 }
 
 WeightStore::WeightStore(planner::WeightPlan plan, const model::Checkpoint& checkpoint,

@@ -4,6 +4,7 @@
 
 #include "model/checkpoint/element_reader.hpp"
 #include "model/checkpoint/printable.hpp"
+#include "optpipe/base/check.hpp"
 #include "optpipe/base/error.hpp"
 
 namespace optpipe::model {
@@ -31,18 +32,46 @@ std::string FileCheckpoint::describe() const {
 std::optional<TensorInfo> FileCheckpoint::find(std::string_view name) const {
   const auto found = locate(name);
   if (!found) return std::nullopt;
-  return TensorInfo{*found->location.dtype, found->location.shape};
+  return TensorInfo{*found->location.dtype, found->location.shape, found->location.format};
 }
 
 void FileCheckpoint::read(std::string_view name, std::int64_t first, std::int64_t count,
                           std::span<std::byte> out) const {
+  const auto found = locate_or_refuse(name);
+  OPTPIPE_CHECK(!is_quantized(found.location.format), "elements of the quantized {}", name);
+  if (found.shard.file)
+    read_elements(*found.shard.file, found.location, first, count, out);
+  else
+    read_elements(File(found.shard.path), found.location, first, count, out);
+}
+
+void FileCheckpoint::read_rows(std::string_view name, std::int64_t first, std::int64_t count,
+                               std::span<std::byte> out) const {
+  const auto found = locate_or_refuse(name);
+  const auto& location = found.location;
+  OPTPIPE_CHECK(is_quantized(location.format), "quantized rows of {}, which is not", name);
+  const std::int64_t rows = location.shape.front();
+  const Bytes row_bytes = location.row_format().row_bytes();
+  OPTPIPE_CHECK(first >= 0 && count >= 0 && first <= rows && count <= rows - first, "rows {} + {} of {}",
+                first, count, rows);
+  OPTPIPE_CHECK(out.size() == static_cast<Bytes>(count) * row_bytes, "{} rows to {} bytes", count,
+                out.size());
+  const auto offset = location.offset + static_cast<Bytes>(first) * row_bytes;
+  if (found.shard.file)
+    found.shard.file->read(offset, out);
+  else
+    File(found.shard.path).read(offset, out);
+}
+
+FileCheckpoint::Found FileCheckpoint::locate_or_refuse(std::string_view name) const {
   const auto found = locate(name);
   if (!found)
     throw InputError(fmt::format("{} has no tensor {}; is it the model's?", describe(), printable(name)));
-  if (found->shard.file)
-    read_elements(*found->shard.file, found->location, first, count, out);
-  else
-    read_elements(File(found->shard.path), found->location, first, count, out);
+  return *found;
+}
+
+void Checkpoint::read_rows(std::string_view name, std::int64_t, std::int64_t, std::span<std::byte>) const {
+  OPTPIPE_CHECK(false, "{} holds no quantized rows of {}", describe(), name);
 }
 
 std::optional<FileCheckpoint::Found> FileCheckpoint::locate(std::string_view name) const {

@@ -29,6 +29,8 @@ class FileCheckpoint final : public Checkpoint {
   std::optional<TensorInfo> find(std::string_view name) const override;
   void read(std::string_view name, std::int64_t first, std::int64_t count,
             std::span<std::byte> out) const override;
+  void read_rows(std::string_view name, std::int64_t first, std::int64_t count,
+                 std::span<std::byte> out) const override;
 
  private:
   struct Shard {
@@ -43,6 +45,7 @@ class FileCheckpoint final : public Checkpoint {
   };
 
   std::optional<Found> locate(std::string_view name) const;
+  Found locate_or_refuse(std::string_view name) const;
   Shard* shard_of(const std::string& name) const;  // null: no file holds the tensor
   void open(Shard& shard) const;
 

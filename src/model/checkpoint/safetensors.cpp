@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "model/checkpoint/byte_views.hpp"
+#include "model/checkpoint/coded_metadata.hpp"
 #include "model/checkpoint/names.hpp"
 #include "model/checkpoint/printable.hpp"
 #include "model/checkpoint/strict_json.hpp"
@@ -59,6 +60,19 @@ class Entry {
       fail(fmt::format("has {} elements of {} in {} bytes", result.elements, type.name, end - begin));
     result.offset = checked_add(data_start, begin, what);
     return result;
+  }
+
+  // Bytes that hold quantized rows, as `text` of the metadata says.
+  void interpret(const std::string& text, TensorLocation& location) const {
+    const auto row = parse_row_format(text);
+    if (!row) fail(fmt::format("is quantized as \"{}\", which is no such format", printable(text)));
+    if (location.stored_type != "U8" || location.shape.size() != 2 ||
+        static_cast<std::uint64_t>(location.shape[1]) != row->row_bytes())
+      fail(fmt::format("is quantized as \"{}\", but is no matrix of rows of {} bytes", printable(text),
+                       row->row_bytes()));
+    location.shape[1] = row->run;
+    location.dtype = row->dtype;
+    location.format = row->format;
   }
 
   Extent extent() const {
@@ -146,11 +160,15 @@ TensorTable read_safetensors_header(const File& file) {
   const auto data_start = kLengthBytes + length;
   TensorTable table;
   std::vector<Extent> extents;
+  const auto metadata_entry = header.find(kMetadata);
+  const Json metadata = metadata_entry == header.end() ? Json() : *metadata_entry;
   for (const auto& [name, json] : header.items()) {
-    if (name == "__metadata__") continue;
+    if (name == kMetadata) continue;
     const Entry entry(file, name, json);
     extents.push_back(entry.extent());
-    table.add(file, canonical_name(name), entry.location(data_start));
+    auto location = entry.location(data_start);
+    if (const auto described = row_format_text(metadata, name)) entry.interpret(*described, location);
+    table.add(file, canonical_name(name), std::move(location));
   }
   check_cover(file, std::move(extents), file.size() - data_start);
   return table;

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "model/checkpoint/file.hpp"
-#include "optpipe/base/dtype.hpp"
+#include "optpipe/base/storage_format.hpp"
 
 namespace optpipe::model {
 
@@ -24,6 +24,9 @@ struct TensorLocation {
   std::vector<std::int64_t> strides;  // in elements, one per dimension; empty: contiguous
   std::uint64_t offset = 0;           // of element 0, in bytes from the start of the file
   std::int64_t elements = 0;
+  StorageFormat format = StorageFormat::native;  // quantized: `shape` is the matrix', rows lie side by side
+
+  RowFormat row_format() const { return {format, dtype.value_or(DType::f16), shape.back()}; }
 };
 
 class TensorTable {

@@ -57,6 +57,22 @@ TEST(Options, SixPercents) {
   EXPECT_EQ(options.run.policy.hidden.device, 50);
 }
 
+TEST(Options, Compression) {
+  const auto formats = [](std::vector<const char*> words) {
+    words.insert(words.end(), {"--prompt", "x"});
+    const auto policy = parse(words).run.policy;
+    return std::pair(policy.weight_format, policy.kv_format);
+  };
+  using enum StorageFormat;
+  EXPECT_EQ(formats({}), std::pair(native, native));
+  EXPECT_EQ(formats({"--compress-weight"}), std::pair(q4, native));
+  EXPECT_EQ(formats({"--compress-cache"}), std::pair(native, q4));
+  EXPECT_EQ(formats({"--weight-format", "8bit", "--kv-format", "4bit"}), std::pair(q8, q4));
+  EXPECT_EQ(formats({"--weight-format", "native", "--compress-cache"}), std::pair(native, q4));
+  EXPECT_THROW(formats({"--weight-format", "2bit"}), UsageError);
+  EXPECT_THROW(formats({"--compress-weight", "--weight-format", "8bit"}), UsageError);
+}
+
 TEST(Options, Overlap) {
   EXPECT_FALSE(parse({"--overlap", "false", "--prompt", "x"}).run.policy.overlap);
   EXPECT_FALSE(parse({"--overlap=0", "--prompt", "x"}).run.policy.overlap);

@@ -11,14 +11,15 @@
 #include <string_view>
 #include <vector>
 
-#include "optpipe/base/dtype.hpp"
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/model/config.hpp"
 
 namespace optpipe::model {
 
 struct TensorInfo {
-  DType dtype{};
+  DType dtype{};                    // of the numbers; of those that were quantized
   std::vector<std::int64_t> shape;  // row-major
+  StorageFormat format = StorageFormat::native;  // quantized: of matrices that `optpipe quantize` wrote
 };
 
 // Readers are stateless for their callers: find() and read() may be called from several threads.
@@ -37,6 +38,10 @@ class Checkpoint {
   // Copies elements [first, first + count) of the tensor, in row-major order and in its own dtype, to `out`
   // (count · size_of(dtype) bytes). Throws InputError if the tensor is missing or the file ends early.
   virtual void read(std::string_view name, std::int64_t first, std::int64_t count, std::span<std::byte> out) const = 0;
+
+  // Copies rows [first, first + count) of a quantized matrix, RowFormat{format, dtype, columns}.row_bytes() each.
+  virtual void read_rows(std::string_view name, std::int64_t first, std::int64_t count,
+                         std::span<std::byte> out) const;
 };
 
 // Opens what PATH holds: safetensors (one file or shards by model.safetensors.index.json), torch .bin (one file, or
