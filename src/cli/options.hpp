@@ -75,6 +75,7 @@ struct BenchOptions {
   int verbose = 2;
   std::int64_t world_size = 0;  // 0: whatever MPI says
   std::string json, trace;
+  std::string machine;  // whose rates give the floors; empty: none
   bool validate_projection = false;
   bool verify = false;
   std::vector<std::string> idle_flags;  // given, accepted, and without anything to do

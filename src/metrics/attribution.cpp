@@ -1,7 +1,7 @@
 #include "optpipe/metrics/attribution.hpp"
 
 #include <algorithm>
-#include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <vector>
@@ -52,18 +52,21 @@ struct Marks {
 
 Marks find_marks(const Program& program, std::span<const StepTime> times) {
   Marks marks;
-  bool received = false;
+  bool receives = false;
+  double first_s = std::numeric_limits<double>::infinity();
   for (const StepTime& time : times) {
     const Step& step = program.step(time.step);
-    const bool from_previous = step.kind == StepKind::recv_hidden;
-    if (from_previous && (!received || time.begin_s < marks.fill_s)) marks.fill_s = time.begin_s;
-    received = received || from_previous;
+    // Of looped stages the first one computes before it receives anything.
+    if (step.kind == StepKind::recv_hidden || step.queue == Queue::compute)
+      first_s = std::min(first_s, time.begin_s);
+    receives = receives || step.kind == StepKind::recv_hidden;
     if (step.token_step.value == 0) marks.prefill_s = std::max(marks.prefill_s, time.end_s);
     marks.end_s = std::max(marks.end_s, time.end_s);
     // Waiting for the last tokens is no work of the stage's own.
     if (step.queue != Queue::recv && step.kind != StepKind::accept)
       marks.drain_s = std::max(marks.drain_s, time.end_s);
   }
+  if (receives) marks.fill_s = first_s;
   if (program.ranks == 1) marks.drain_s = marks.end_s;
   return marks;
 }
@@ -91,12 +94,8 @@ const char* name_of(Activity activity) {
 
 double PhaseSplit::total() const { return std::accumulate(seconds.begin(), seconds.end(), 0.0); }
 
-RunSplit split_run(const Program& program, std::span<const StepTime> times, std::int64_t token_steps) {
-  std::vector<StepTime> run;
-  std::ranges::copy_if(times, std::back_inserter(run), [&](const StepTime& time) {
-    return program.step(time.step).token_step.value < token_steps;
-  });
-  const Marks marks = find_marks(program, run);
+RunSplit split_run(const Program& program, std::span<const StepTime> times) {
+  const Marks marks = find_marks(program, times);
   RunSplit split;
   std::array<int, kActivities> running{};
   const auto current = [&](double at_s) {
@@ -115,7 +114,7 @@ RunSplit split_run(const Program& program, std::span<const StepTime> times, std:
       now_s = end_s;
     }
   };
-  for (const Change& change : changes_of(program, run)) {
+  for (const Change& change : changes_of(program, times)) {
     advance(change.at_s);
     running[static_cast<std::size_t>(change.activity)] += change.by;
   }

@@ -19,27 +19,6 @@ using schedule::Utilization;
 
 constexpr double kBinds = 0.6;  // of the phase: what is busy for less does not hold it up by itself
 
-const char* resource_of(Queue queue) {
-  switch (queue) {
-    case Queue::compute:
-      return "computation";
-    case Queue::load:
-      return "host to device copies";
-    case Queue::store:
-      return "device to host copies";
-    case Queue::disk_read:
-      return "disk reads";
-    case Queue::disk_write:
-      return "disk writes";
-    case Queue::recv:
-    case Queue::send:
-      return "network";
-    case Queue::host:
-      return "attention on CPU cores";
-  }
-  return "";
-}
-
 nlohmann::json by_queue(const std::array<double, kQueues>& seconds) {
   nlohmann::json json;
   for (std::size_t q = 0; q < kQueues; ++q) json[name_of(static_cast<Queue>(q))] = seconds[q];
@@ -84,6 +63,27 @@ std::string to_line(std::size_t rank, const char* phase, const PhaseUse& use) {
 }
 
 }  // namespace
+
+const char* resource_of(Queue queue) {
+  switch (queue) {
+    case Queue::compute:
+      return "computation";
+    case Queue::load:
+      return "host to device copies";
+    case Queue::store:
+      return "device to host copies";
+    case Queue::disk_read:
+      return "disk reads";
+    case Queue::disk_write:
+      return "disk writes";
+    case Queue::recv:
+    case Queue::send:
+      return "network";
+    case Queue::host:
+      return "attention on CPU cores";
+  }
+  return "";
+}
 
 std::vector<RankUse> gather_use(comm::Transport& transport, const RankUse& own) {
   static_assert(std::is_trivially_copyable_v<Numbers>);

@@ -7,7 +7,9 @@
 #include <tuple>
 
 #include "optpipe/base/check.hpp"
+#include "optpipe/schedule/links.hpp"
 #include "optpipe/schedule/text.hpp"
+#include "optpipe/simulator/floors.hpp"
 #include "simulator/cost_model.hpp"
 
 namespace optpipe::simulator {
@@ -167,6 +169,66 @@ Prediction predict(const Scenario& scenario, const Machine& machine, const Predi
   if (whole < static_cast<std::ptrdiff_t>(rounds.size()))
     add_round(prediction, scenario, machine, rounds, rounds.back(), 1, options);
   return prediction;
+}
+
+namespace {
+
+bool grows_with_context(StepKind kind) {
+  return kind == StepKind::attend || kind == StepKind::attend_host || kind == StepKind::load_kv ||
+         kind == StepKind::read_kv;
+}
+
+void add_steps(PhaseFloor& floor, const Program& program, const CostModel& cost, std::int64_t token_step,
+               double times) {
+  for (const auto& step : program.steps) {
+    if (step.token_step.value != token_step || schedule::is_recv(step.kind)) continue;
+    const double work_s = times * cost(program, step).work_s;
+    const auto queue = static_cast<std::size_t>(step.queue);
+    floor.work_s[queue] += work_s;
+    if (grows_with_context(step.kind)) floor.kv_s[queue] += work_s;
+  }
+}
+
+}  // namespace
+
+std::vector<RankFloor> floors(const Scenario& scenario, const Machine& machine) {
+  const auto rounds = memory::make_rounds(scenario.sequences, scenario.policy, scenario.ranks());
+  const auto& round = rounds.front();
+  const std::int64_t decode_steps = round.token_steps() - 1;
+  std::vector<std::int64_t> steps{0};
+  if (decode_steps > 0) steps = {0, 1, decode_steps};
+  const auto shapes = make_shapes(scenario, rounds, round);
+  const auto programs = build_programs(scenario, shapes, round, static_cast<std::int64_t>(steps.size()));
+  const NodeResources resources(scenario, machine);
+  const CostModel cost(scenario, machine, resources, round, steps, shapes);
+  std::vector<RankFloor> result;
+  for (const Program& program : programs) {
+    auto& floor = result.emplace_back();
+    add_steps(floor.prefill, program, cost, 0, 1);
+    for (std::size_t t = 1; t < steps.size(); ++t)
+      add_steps(floor.decode, program, cost, static_cast<std::int64_t>(t),
+                static_cast<double>(decode_steps) / 2);
+  }
+  return result;
+}
+
+std::vector<RankFloor> traffic(const Scenario& scenario) {
+  // Where every rate is one byte a second, seconds are bytes.
+  Machine unit;
+  unit.device.is_gpu = scenario.is_gpu();
+  unit.device.products = unit.device.prompt_products = {{1, 1}};
+  unit.device.prompt_attention_flops_s = unit.device.attention_bytes_s = unit.device.memory_bytes_s = 1;
+  unit.device.embedding_values_s = 1;
+  unit.copies = {1, 1, 1, 1, 1, 1, 0};
+  unit.host_memory = {0, 1, 1};
+  unit.disk = {0, 1, 1};
+  unit.device_link = unit.host_link = unit.network = {0, 1};
+  auto bytes = floors(scenario, unit);
+  for (auto& rank : bytes)
+    for (auto* phase : {&rank.prefill, &rank.decode})
+      for (const auto queue : {schedule::Queue::compute, schedule::Queue::host})
+        phase->work_s[static_cast<std::size_t>(queue)] = phase->kv_s[static_cast<std::size_t>(queue)] = 0;
+  return bytes;
 }
 
 }  // namespace optpipe::simulator

@@ -41,7 +41,7 @@ bool is_in(const std::string& text, const std::vector<double>& numbers) {
   const double half =
       point == std::string::npos ? 0.5 : 0.5 * std::pow(10.0, -static_cast<double>(text.size() - point - 1));
   return std::ranges::any_of(numbers, [&](double number) {
-    return std::ranges::any_of(std::vector{1.0, 0x1p-30, 0x1p-20, 100.0}, [&](double unit) {
+    return std::ranges::any_of(std::vector{1.0, 0x1p-30, 0x1p-20, 1e-6, 100.0}, [&](double unit) {
       return std::abs(number * unit - std::abs(std::stod(text))) <= half * 1.001 ||
              std::abs(-number * unit - std::abs(std::stod(text))) <= half * 1.001;
     });
@@ -58,11 +58,11 @@ Words numbers_in(const std::string& text) {
 
 TEST(BenchReport, HoldsEveryPrintedNumber) {
   const Folder folder;
-  const auto benchmark =
-      run(Words{"--prompt-len", "24", "--gen-len", "9", "--cut-gen-len", "6", "--validate-projection",
-                "--verify", "--no-log", "--path", "DUMMY", "--num-gpu-batches", "2"} +
-              percent("50 30 40 30 0 100"),
-          folder);
+  const auto benchmark = run(
+      Words{"--prompt-len", "24", "--gen-len", "9", "--cut-gen-len", "6", "--validate-projection", "--verify",
+            "--no-log", "--path", "DUMMY", "--num-gpu-batches", "2", "--debug-mode", "breakdown"} +
+          percent("50 30 40 30 0 100"),
+      folder);
   std::vector<double> numbers;
   collect(benchmark.report, numbers);
   for (std::size_t rank = 0; rank < benchmark.report["ranks"].size(); ++rank) numbers.push_back(0);

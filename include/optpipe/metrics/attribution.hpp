@@ -42,10 +42,8 @@ struct RunSplit {
   PhaseSplit prefill, decode;
 };
 
-// Of one rank's round, up to the last of its steps of the first `token_steps` token steps: later ones are
-// passed over once all sequences have ended. Prefill ends with the rank's last step of token step 0.
-RunSplit split_run(const schedule::Program& program, std::span<const schedule::StepTime> times,
-                   std::int64_t token_steps);
+// Of one rank's round, up to the last of its steps. Prefill ends with the rank's last step of token step 0.
+RunSplit split_run(const schedule::Program& program, std::span<const schedule::StepTime> times);
 
 // Of the decode time of the busiest queue, the share that grows in proportion to the context: attention, or
 // moving keys and values. None where steps ran as one, so that nobody knows.

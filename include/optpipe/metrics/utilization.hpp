@@ -21,6 +21,8 @@ struct RankUse {
 // Collective: every rank's, on rank 0; elsewhere nothing.
 std::vector<RankUse> gather_use(comm::Transport& transport, const RankUse& own);
 
+const char* resource_of(schedule::Queue queue);  // "computation", "host to device copies", ...
+
 // The queue that was busy for the largest share of the phase, as a resource: "computation", "host to device
 // copies" ...; below 60 % of the phase nothing binds but "waiting". Empty for a phase that did not happen.
 std::string binding_resource(const schedule::PhaseUse& use);

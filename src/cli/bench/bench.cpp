@@ -25,6 +25,15 @@ void check_ranks(const BenchOptions& options, const comm::Transport& transport) 
     log::info("accepted, with nothing to do here: {}", fmt::join(options.idle_flags, ", "));
 }
 
+void check_machine(const BenchOptions& options, const Job& job) {
+  if (options.machine.empty()) return;
+  const auto machine = simulator::load_machine(options.machine);
+  if (machine.device.is_gpu != job.gpu.has_value())
+    throw UsageError(
+        fmt::format("--machine {}: its rates are those of a {}, but the ranks compute on {}; name another",
+                    options.machine, machine.device.is_gpu ? "GPU" : "CPU", job.gpu ? "GPUs" : "CPUs"));
+}
+
 Outcome begin_outcome(const BenchOptions& options, const Job& job, const Workload& workload) {
   Outcome outcome;
   const auto positions = workload.prompt_len + workload.gen_len;
@@ -39,6 +48,15 @@ Outcome begin_outcome(const BenchOptions& options, const Job& job, const Workloa
   return outcome;
 }
 
+std::optional<metrics::Projection> project(const Workload& workload, const RoundFigures& round,
+                                           std::vector<double> step_s, std::size_t stages) {
+  return metrics::project_decode({.step_s = std::move(step_s),
+                                  .prompt_tokens = workload.prompt_len,
+                                  .new_tokens = workload.gen_len,
+                                  .fill_steps = stages > 1 ? 1 : 0,
+                                  .kv_share = round.kv_share});
+}
+
 // Rank 0's figures of the measured round.
 void count(Outcome& outcome, const Workload& workload, const RoundFigures& round, std::size_t stages) {
   auto& result = outcome.result;
@@ -48,26 +66,30 @@ void count(Outcome& outcome, const Workload& workload, const RoundFigures& round
   result.prefill_s = round.statistics.prefill_s;
   result.projected = workload.is_cut();
   outcome.decode_step_s = round.decode_step_s;
-  outcome.projection = metrics::project_decode({.step_s = round.decode_step_s,
-                                                .prompt_tokens = workload.prompt_len,
-                                                .new_tokens = workload.gen_len,
-                                                .fill_steps = stages > 1 ? 1 : 0,
-                                                .kv_share = round.kv_share});
+  outcome.steps = round.steps;
+  outcome.projection = project(workload, round, round.decode_step_s, stages);
   if (outcome.projection) result.decode_s = outcome.projection->decode_s;
 }
 
-void check_projection(Outcome& outcome, const RoundFigures& whole) {
+void check_projection(Outcome& outcome, const Workload& workload, const RoundFigures& whole,
+                      std::size_t stages) {
   if (!outcome.projection) return;
   Validation validation;
   for (const double seconds : whole.decode_step_s) validation.decode_s += seconds;
-  validation.error = outcome.projection->decode_s / validation.decode_s - 1;
+  const auto error = [&](double projected_s) { return projected_s / validation.decode_s - 1; };
+  validation.error = error(outcome.projection->decode_s);
+  for (std::int64_t cut = 2; cut < workload.gen_len; cut *= 2) {
+    const auto& all = whole.decode_step_s;
+    const auto p = project(workload, whole, {all.begin(), all.begin() + (cut - 1)}, stages);
+    validation.prefixes.push_back({cut, p->decode_s, error(p->decode_s)});
+  }
   outcome.validation = validation;
 }
 
 void write(const BenchOptions& options, const Job& job, const Workload& workload, const Outcome& outcome,
            BenchDesk& desk) {
   const std::string lines = metrics::result_lines(outcome.sizes, outcome.result);
-  desk.print(2, details(outcome));
+  desk.print(2, details(outcome, options.debug_mode == "breakdown"));
   for (const auto& line :
        options.run.show_memory ? metrics::to_table(outcome.memory) : std::vector<std::string>{})
     desk.print(1, line + "\n");
@@ -87,6 +109,7 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
     check_ranks(options, transport);
     job = prepare_job(options.model, options.run, transport);
     workload = plan_workload(options, job.config, transport.size());
+    check_machine(options, job);
     if (transport.is_first()) desk.emplace(options, job.config);
   });
   bind_job(job, options.run, transport);
@@ -96,6 +119,7 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
         2, size_lines(outcome, options.run.policy.micro_batches_for(transport.size()), hidden_dtype(job)));
 
   RoundRunner runner(options, job, workload, transport, desk ? &desk->prompts() : nullptr);
+  std::exception_ptr not_verified;
   try {
     if (desk) desk->begin();
     runner.warm_up();
@@ -103,17 +127,25 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
     if (desk) count(outcome, workload, measured, job.slices.size());
     if (options.validate_projection) {
       const auto whole = runner.run(workload.gen_len, "benchmark at full length");
-      if (desk) check_projection(outcome, whole);
+      if (desk) check_projection(outcome, workload, whole, job.slices.size());
     }
     outcome.use = gather_use(measured.statistics, transport);
     outcome.shares = runner.gather_shares(measured);
     outcome.bindings = runner.bindings();
     outcome.memory = runner.gather_memory();
     outcome.sizes.peak_gpu = peak_gpu_bytes(outcome.shares);
+    if (desk)
+      outcome.resources =
+          find_resources(options, job, runner.ready(), workload, outcome.use, measured.kv_share, transport);
     runner.write_trace([&](std::string_view text) { desk->write_trace(text); });
     runner.release();
-    if (options.verify && desk)
-      outcome.verification = verify(options, workload, desk->prompts(), *measured.tokens);
+    if (options.verify && desk) {
+      try {
+        outcome.verification = verify(options, workload, desk->prompts(), *measured.tokens);
+      } catch (const Error&) {  // what was measured is worth printing all the same
+        not_verified = std::current_exception();
+      }
+    }
     transport.barrier();  // the others wait for the verification
     if (desk) {
       desk->print_texts(*measured.tokens);
@@ -123,6 +155,7 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
     end_all_ranks(transport)(std::current_exception());
     throw;
   }
+  if (not_verified) std::rethrow_exception(not_verified);
   if (outcome.verification && outcome.verification->differences > 0)
     throw Error(
         ExitStatus::failure,

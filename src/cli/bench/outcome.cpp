@@ -31,13 +31,29 @@ json input_of(const BenchOptions& options, const model::ModelConfig& config, con
 
 json ranks_of(const Outcome& outcome) {
   json ranks = metrics::to_json(outcome.use);
-  for (std::size_t i = 0; i < ranks.size(); ++i) ranks[i].update(to_json(outcome.shares[i]));
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    ranks[i].update(to_json(outcome.shares[i]));
+    ranks[i]["resources"] = to_json(outcome.resources, outcome.use[i], i);
+  }
   return ranks;
+}
+
+json binding_of(const Outcome& outcome) {
+  if (!outcome.resources.binding) return nullptr;
+  const auto& b = *outcome.resources.binding;
+  return {{"rank", b.rank},     {"queue", name_of(b.queue)}, {"share", b.share},      {"waits", b.waits},
+          {"remedy", b.remedy}, {"speedup", b.speedup},      {"sentence", b.sentence}};
 }
 
 json validation_of(const Outcome& outcome) {
   if (!outcome.validation) return nullptr;
-  return {{"decode_s", outcome.validation->decode_s}, {"error", outcome.validation->error}};
+  auto prefixes = json::array();
+  for (const auto& each : outcome.validation->prefixes)
+    prefixes.push_back(
+        {{"cut_gen_len", each.cut_gen_len}, {"decode_s", each.decode_s}, {"error", each.error}});
+  return {{"decode_s", outcome.validation->decode_s},
+          {"error", outcome.validation->error},
+          {"prefixes", prefixes}};
 }
 
 json verification_of(const Outcome& outcome) {
@@ -58,6 +74,16 @@ std::string projection_line(const metrics::Projection& p) {
       p.per_position_s);
 }
 
+std::string validation_lines(const Validation& validation) {
+  std::string text =
+      fmt::format("projection checked: {:.3f} s of decode measured, the projection is off by {:+.2f} %\n",
+                  validation.decode_s, validation.error * 100);
+  for (const auto& each : validation.prefixes)
+    text += fmt::format("  cut at {}: {:.3f} s, off by {:+.2f} %\n", each.cut_gen_len, each.decode_s,
+                        each.error * 100);
+  return text;
+}
+
 }  // namespace
 
 json make_report(const BenchOptions& options, const model::ModelConfig& config, const Workload& workload,
@@ -75,19 +101,23 @@ json make_report(const BenchOptions& options, const model::ModelConfig& config, 
           {"projection", outcome.projection ? metrics::to_json(*outcome.projection) : json(nullptr)},
           {"validation", validation_of(outcome)},
           {"verification", verification_of(outcome)},
+          {"machine", outcome.resources.machine.empty() ? json(nullptr) : json(outcome.resources.machine)},
+          {"bottleneck", binding_of(outcome)},
+          {"breakdown", to_json(outcome.steps)},
           {"ranks", ranks_of(outcome)},
           {"memory", metrics::to_json(outcome.memory)}};
 }
 
-std::string details(const Outcome& outcome) {
+std::string details(const Outcome& outcome, bool breakdown) {
   std::string text;
   for (const auto& line : memory_table(outcome.shares, outcome.use)) text += line + '\n';
   for (const auto& line : time_table(outcome.shares)) text += line + '\n';
+  for (const auto& line : resource_table(outcome.resources, outcome.use)) text += line + '\n';
+  if (breakdown)
+    for (const auto& line : to_table(outcome.steps)) text += line + '\n';
+  if (outcome.resources.binding) text += outcome.resources.binding->sentence + '\n';
   if (outcome.projection && outcome.result.projected) text += projection_line(*outcome.projection);
-  if (outcome.validation)
-    text +=
-        fmt::format("projection checked: {:.3f} s of decode measured, the projection is off by {:+.2f} %\n",
-                    outcome.validation->decode_s, outcome.validation->error * 100);
+  if (outcome.validation) text += validation_lines(*outcome.validation);
   if (outcome.verification)
     text += fmt::format(
         "verified: {} tokens of {} prompts in one stage without offloading, {} of them different\n",

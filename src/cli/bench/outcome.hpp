@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "cli/bench/rank_share.hpp"
+#include "cli/bench/resources.hpp"
+#include "cli/bench/step_seconds.hpp"
 #include "cli/bench/workload.hpp"
 #include "optpipe/executor/bind_ranks.hpp"
 #include "optpipe/metrics/memory_use.hpp"
@@ -19,6 +21,12 @@ namespace optpipe::cli {
 struct Validation {
   double decode_s = 0;  // measured
   double error = 0;     // of the projection: projected over measured, less 1
+  // What the full run's own first steps would have been projected to, had it been cut there.
+  struct Prefix {
+    std::int64_t cut_gen_len = 0;
+    double decode_s = 0, error = 0;
+  };
+  std::vector<Prefix> prefixes{};
 };
 
 // --verify: tokens of a few prompts, and of the same prompts in a second placement.
@@ -36,6 +44,8 @@ struct Outcome {
   std::optional<metrics::Projection> projection;
   std::optional<Validation> validation;
   std::optional<Verification> verification;
+  Resources resources;
+  StepSeconds steps;  // of rank 0
   std::vector<metrics::RankUse> use;
   std::vector<RankShare> shares;
   std::vector<executor::RankBinding> bindings;
@@ -46,8 +56,9 @@ struct Outcome {
 nlohmann::json make_report(const BenchOptions& options, const model::ModelConfig& config,
                            const Workload& workload, const Outcome& outcome);
 
-// What stands above the result lines: sizes, tables, the projection.
-std::string details(const Outcome& outcome);
+// What stands above the result lines: tables, what binds, the projection. `breakdown`: seconds by kind of
+// step too.
+std::string details(const Outcome& outcome, bool breakdown);
 
 // "model size: 55.803 GB, cache size: 100.406 GB, hidden size (prefill): 1.046 GB", and what a micro-batch
 // sends.

@@ -1,6 +1,7 @@
 #include "cli/bench/rounds.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "cli/progress.hpp"
 #include "optpipe/comm/gather.hpp"
@@ -75,9 +76,15 @@ double RoundRunner::kv_share_by_bytes() const {
 void RoundRunner::observe(const schedule::Program& program, std::span<const schedule::StepTime> times,
                           std::chrono::steady_clock::time_point round_begin) {
   if (!recording_) return;
-  current_.split = metrics::split_run(program, times, token_steps_);
-  current_.kv_share = metrics::kv_share(program, times);
-  if (trace_) record_into(trace_)(program, times, round_begin);
+  // Where the run is cut, the program goes on without any sequence: its later steps did nothing.
+  std::vector<schedule::StepTime> ran;
+  std::ranges::copy_if(times, std::back_inserter(ran), [&](const schedule::StepTime& time) {
+    return program.step(time.step).token_step.value < token_steps_;
+  });
+  current_.split = metrics::split_run(program, ran);
+  current_.kv_share = metrics::kv_share(program, ran);
+  current_.steps = sum_steps(program, ran);
+  if (trace_) record_into(trace_)(program, ran, round_begin);
 }
 
 std::vector<RankShare> RoundRunner::gather_shares(const RoundFigures& figures) {

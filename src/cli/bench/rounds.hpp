@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/bench/rank_share.hpp"
+#include "cli/bench/step_seconds.hpp"
 #include "cli/bench/token_clock.hpp"
 #include "cli/bench/workload.hpp"
 #include "cli/job.hpp"
@@ -19,6 +20,7 @@ struct RoundFigures {
   executor::RunStatistics statistics;  // of this rank
   metrics::RunSplit split;             // of this rank
   std::optional<double> kv_share;      // of this rank's decode, as metrics::kv_share
+  StepSeconds steps;                   // of this rank
   // On rank 0 only.
   std::unique_ptr<TokenClock> tokens;
   std::vector<double> decode_step_s;
@@ -45,6 +47,7 @@ class RoundRunner {
   std::vector<metrics::RankMemory> gather_memory() { return cli::gather_memory(ready_, transport_); }
   void write_trace(const std::function<void(std::string_view)>& sink);  // of run()s; nothing without --trace
 
+  const ReadyStage& ready() const { return ready_; }
   void release();  // gives the stage's memory back
 
  private:

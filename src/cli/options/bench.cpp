@@ -55,6 +55,11 @@ void add_output_options(CLI::App& app, BenchOptions& o) {
   app.add_option("--json", o.json, "Write a report of the run to this file (docs/report-schema.json)")
       ->type_name("FILE")
       ->group(kOutputGroup);
+  app.add_option("--machine", o.machine,
+                 "Print floors beside measured seconds, from this description of a node: a file that optpipe "
+                 "probe --json wrote, or a known one (h100, h200x4)")
+      ->type_name("FILE")
+      ->group(kOutputGroup);
   app.add_option("--trace", o.trace,
                  "Write a timeline of all ranks to this file, for chrome://tracing or ui.perfetto.dev")
       ->type_name("FILE")
@@ -100,12 +105,14 @@ void add_idle_options(CLI::App& app, BenchOptions& o) {
 // FlexGen's flags for what this version does not offer.
 void add_refused_options(CLI::App& app) {
   const auto refuse = [&](const char* name, const char* why) {
+    if (app.get_option_no_throw(name) != nullptr) return;
     app.add_flag_callback(
            name, [=] { throw UsageError(fmt::format("{}: {}; leave it out", name, why)); },
            fmt::format("Refused: {}", why))
         ->group(kIdleGroup);
   };
   refuse("--cpu-cache-compute", "attention runs where the layer is computed in this version");
+  if (app.get_option_no_throw("--attn-sparsity") != nullptr) return;
   app.add_option_function<double>(
          "--attn-sparsity",
          [](const double& share) {

@@ -28,7 +28,7 @@ class TimedSteps {
     program_.steps.push_back(step);
     return *this;
   }
-  RunSplit split(std::int64_t token_steps = 100) const { return split_run(program_, times_, token_steps); }
+  RunSplit split() const { return split_run(program_, times_); }
   std::optional<double> share() const { return kv_share(program_, times_); }
   std::vector<StepTime>& times() { return times_; }
 
@@ -72,17 +72,9 @@ TEST(Attribution, FillAndDrainAreNoWork) {
   EXPECT_DOUBLE_EQ(split.decode[Activity::waiting], 0.5);
   EXPECT_DOUBLE_EQ(split.decode[Activity::compute], 0.5);
 
-  const auto first = TimedSteps(0, 2).add(StepKind::attend, 0, 0, 1).add(StepKind::recv_tokens, 0, 3, 3.1).split();
+  const auto first =
+      TimedSteps(0, 2).add(StepKind::attend, 0, 0, 1).add(StepKind::recv_tokens, 0, 3, 3.1).split();
   EXPECT_DOUBLE_EQ(first.prefill[Activity::drain], 2.1);
-}
-
-TEST(Attribution, LeavesOutTokenStepsThatWereNotRun) {
-  const auto split = TimedSteps()
-                         .add(StepKind::attend, 0, 0, 1)
-                         .add(StepKind::attend, 1, 1, 2)
-                         .add(StepKind::attend, 2, 7, 7)
-                         .split(2);
-  EXPECT_DOUBLE_EQ(split.prefill.total() + split.decode.total(), 2);
 }
 
 TEST(KvShare, IsThatOfTheBusiestQueue) {
