@@ -1,6 +1,7 @@
 #include "optpipe/memory/kv_layout.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "optpipe/memory/arena.hpp"
 #include "optpipe/memory/disk_file.hpp"
@@ -8,46 +9,57 @@
 namespace optpipe::memory {
 namespace {
 
-// Deals heads out to tiers so that the bytes dealt so far keep to the shares.
-class TierDealer {
- public:
-  explicit TierDealer(const TierShares& shares)
-      : wanted_{shares.device / 100, shares.host / 100, shares.disk() / 100} {}
+// Where heads go: a tier, and on the host who attends to them.
+struct Destination {
+  Tier tier;
+  bool on_cpu;
+};
+constexpr std::array<Destination, 4> kDestinations{
+    {{Tier::device, false}, {Tier::host, false}, {Tier::host, true}, {Tier::disk, false}}};
+using Shares = std::array<double, kDestinations.size()>;
 
-  // Heads for each tier out of one sequence's `heads`, each of `head_bytes`.
-  std::array<std::int64_t, 3> deal(std::int64_t heads, double head_bytes) {
+// Deals heads out so that the bytes dealt so far keep to the shares.
+class HeadDealer {
+ public:
+  HeadDealer(const TierShares& shares, double cpu_share)
+      : wanted_{shares.device / 100, shares.host / 100 * (1 - cpu_share), shares.host / 100 * cpu_share,
+                shares.disk() / 100} {}
+
+  // Heads for each destination out of one sequence's `heads`, each of `head_bytes`.
+  std::array<std::int64_t, kDestinations.size()> deal(std::int64_t heads, double head_bytes) {
     total_ += static_cast<double>(heads) * head_bytes;
-    std::array<std::int64_t, 3> dealt{};
+    std::array<std::int64_t, kDestinations.size()> dealt{};
     std::int64_t left = heads;
-    for (std::size_t tier = 0; tier < 2; ++tier) {
-      const double due = (wanted_[tier] * total_ - given_[tier]) / head_bytes;
-      const bool rest_is_empty = tier == 0 ? wanted_[1] + wanted_[2] <= 0 : wanted_[2] <= 0;
-      dealt[tier] =
+    for (std::size_t i = 0; i < kDestinations.size(); ++i) {
+      const double due = (wanted_[i] * total_ - given_[i]) / head_bytes;
+      const bool rest_is_empty =
+          std::accumulate(wanted_.begin() + static_cast<long>(i) + 1, wanted_.end(), 0.0) <= 0;
+      dealt[i] =
           rest_is_empty ? left : std::clamp(static_cast<std::int64_t>(due + 0.5), std::int64_t{0}, left);
-      given_[tier] += static_cast<double>(dealt[tier]) * head_bytes;
-      left -= dealt[tier];
+      given_[i] += static_cast<double>(dealt[i]) * head_bytes;
+      left -= dealt[i];
     }
-    dealt[2] = left;
     return dealt;
   }
 
  private:
-  std::array<double, 3> wanted_;
-  std::array<double, 3> given_{};
+  Shares wanted_;
+  Shares given_{};
   double total_ = 0;
 };
 
-KvBlock lay_out_block(const GpuBatch& batch, std::int64_t heads, Bytes head_row_bytes, TierDealer& dealer) {
+KvBlock lay_out_block(const GpuBatch& batch, std::int64_t heads, Bytes head_row_bytes, HeadDealer& dealer) {
   KvBlock block;
   for (std::size_t s = 0; s < batch.size(); ++s) {
     const auto positions = batch[s].kv_positions();
     const auto dealt =
         dealer.deal(heads, 2.0 * static_cast<double>(positions) * static_cast<double>(head_row_bytes));
     std::int32_t first_head = 0;
-    for (const Tier tier : kTiers) {
-      const auto index = static_cast<std::size_t>(tier);
-      const auto count = static_cast<std::int32_t>(dealt[index]);
+    for (std::size_t i = 0; i < kDestinations.size(); ++i) {
+      const auto count = static_cast<std::int32_t>(dealt[i]);
       if (count == 0) continue;
+      const auto [tier, on_cpu] = kDestinations[i];
+      Bytes& end = block.bytes[static_cast<std::size_t>(tier)];
       const Bytes row_bytes = static_cast<Bytes>(count) * head_row_bytes,
                   keys = static_cast<Bytes>(positions) * row_bytes;
       const KvSegment segment{tier,
@@ -57,8 +69,10 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t heads, Bytes head_row_
                               positions,
                               row_bytes,
                               tier == Tier::disk ? disk_aligned(keys) : keys,
-                              block.bytes[index]};
-      block.bytes[index] += aligned(segment.bytes());
+                              end,
+                              on_cpu};
+      end += aligned(segment.bytes());
+      if (on_cpu) block.cpu_bytes += aligned(segment.bytes());
       block.segments.push_back(segment);
       first_head += count;
     }
@@ -69,11 +83,11 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t heads, Bytes head_row_
 }  // namespace
 
 KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, const RowFormat& format,
-                    const TierShares& shares) {
+                    const TierShares& shares, double cpu_share) {
   KvLayout layout;
   layout.layers = layers;
   layout.format = format;
-  TierDealer dealer(shares);
+  HeadDealer dealer(shares, cpu_share);
   for (const auto& micro_batch : round.micro_batches) {
     layout.gpu_batches = static_cast<std::int64_t>(micro_batch.size());
     for (const auto& gpu_batch : micro_batch) {
@@ -82,6 +96,7 @@ KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads,
         block.base = layout.bytes;
         for (std::size_t tier = 0; tier < kTiers.size(); ++tier) layout.bytes[tier] += block.bytes[tier];
         layout.slot_bytes = std::max(layout.slot_bytes, block.slot_bytes());
+        layout.cpu_bytes += block.cpu_bytes;
         layout.stage_bytes = std::max(layout.stage_bytes, block.on(Tier::disk));
         layout.blocks.push_back(std::move(block));
       }

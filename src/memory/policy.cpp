@@ -2,9 +2,21 @@
 
 #include <fmt/format.h>
 
+#include "optpipe/base/check.hpp"
 #include "optpipe/base/error.hpp"
 
 namespace optpipe::memory {
+
+const char* name_of(AttentionPlace place) {
+  constexpr std::array names{"gpu", "cpu", "split", "auto"};
+  return names[static_cast<std::size_t>(place)];
+}
+
+double Policy::cpu_attention() const {
+  OPTPIPE_CHECK(attention != AttentionPlace::automatic, "the place of attention is still to be chosen");
+  if (kv.host <= 0) return 0;
+  return attention == AttentionPlace::cpu ? 1 : attention == AttentionPlace::split ? attention_share : 0;
+}
 
 const char* name_of(Tier tier) {
   switch (tier) {

@@ -17,7 +17,7 @@ DType kv_dtype_for(DType weights) { return weights == DType::f16 ? DType::f16 : 
 memory::KvLayout lay_out_kv(const model::ModelConfig& config, const model::StageSlice& slice,
                             const memory::Round& round, const memory::Policy& policy, DType dtype) {
   return memory::lay_out_kv(round, slice.layers, config.heads, {policy.kv_format, dtype, config.head_dim()},
-                            policy.kv);
+                            policy.kv, policy.cpu_attention());
 }
 
 KvPlan plan_kv(const model::ModelConfig& config, const model::StageSlice& slice,
@@ -29,8 +29,10 @@ KvPlan plan_kv(const model::ModelConfig& config, const model::StageSlice& slice,
       plan.bytes[tier] = std::max(plan.bytes[tier], layout.bytes[tier]);
     plan.slot_bytes = std::max(plan.slot_bytes, layout.slot_bytes);
     plan.stage_bytes = std::max(plan.stage_bytes, layout.stage_bytes);
+    plan.on_cpu = plan.on_cpu || layout.cpu_bytes > 0;
+    plan.streams = plan.streams || layout.bytes[1] + layout.bytes[2] > layout.cpu_bytes;
   }
-  plan.slots = plan.slot_bytes > 0 ? kKvSlots : 0;
+  plan.slots = plan.slot_bytes == 0 ? 0 : plan.streams ? kKvSlots : kKvSlotsOfPrompts;
   plan.stages = plan.write_stages = plan.stage_bytes > 0 ? kStages : 0;
   return plan;
 }

@@ -84,11 +84,12 @@ Ledger arenas(const StagePlan& plan) {
   add_arena(ledger, host, {{kv, plan.kv.bytes[1]}, {staging, plan.kv.all_stages()}});
   add_arena(ledger, device, {{activations, homes[0] + plan.hidden.all_work()}});
   add_arena(ledger, host, {{activations, homes[1]}, {staging, plan.hidden.all_stages()}});
-  add_arena(ledger, device, {{workspaces, needs.attention_bytes + needs.scratch_bytes}});
+  add_arena(ledger, device, {{workspaces, needs.attention_bytes + needs.decode_bytes + needs.scratch_bytes}});
   ledger.add(device, workspaces, needs.library_bytes);
   add_arena(ledger, device, {{workspaces, needs.graph_bytes}});
   add_arena(ledger, host, {{workspaces, needs.graph_bytes}});
   add_arena(ledger, host, {{workspaces, needs.small_bytes}});
+  add_arena(ledger, host, {{workspaces, needs.host_rows_bytes}});
   add_arena(ledger, host, {{communication, needs.token_bytes}});
   add_arena(ledger, host, {{communication, needs.link_bytes}});
   ledger.add(Place::disk, weights, plan.weights.bytes[2]);

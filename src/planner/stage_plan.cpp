@@ -44,6 +44,15 @@ StagePlan plan_stage(const StageRequest& request) {
   plan.weights =
       plan_weights(config, slice, weights, policy.weights, plan.needs.tables_whole, policy.weight_format);
   plan.kv = plan_kv(config, slice, rounds, policy, plan.needs.kv);
+  if (plan.kv.on_cpu) {
+    plan.needs.host_slots = std::min(kHostSlots, plan.bounds.gpu_batches);
+    plan.needs.decode_bytes = plan.needs.host_rows_bytes =
+        static_cast<Bytes>(plan.needs.host_slots) *
+        decode_slot_bytes(config, plan.bounds, size_of(plan.needs.hidden));
+    const auto moving = static_cast<int>(
+        std::ranges::count_if(plan.weights.groups, [](const auto& g) { return g.slot_bytes() > 0; }));
+    if (plan.weights.slots < moving) plan.weights.slots += kSlotsForHost;
+  }
   schedule::StageParameters passage;
   passage.ranks = ranks;
   passage.slice = slice;
@@ -62,7 +71,7 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
   const bool hidden_moves = !plan.hidden.shares.all_on_device();
   const std::int64_t of_hidden = when(hidden_moves, 2) + when(plan.hidden.stages > 0, 2);
   const std::int64_t of_layer = 3 + of_hidden + when(plan.kv.slots > 0, 2) + when(plan.kv.stages > 0, 2) +
-                                when(plan.weights.layers_move, 1);
+                                when(plan.kv.on_cpu, 3) + when(plan.weights.layers_move, 1);
   const std::int64_t of_head = 2 + of_hidden + when(plan.weights.head_moves, 1);
   // A message in and one out for each run; on the first stage also new tokens, accept, and the homes of those
   // that wait for their next run.
@@ -89,9 +98,11 @@ schedule::StageParameters schedule_parameters(const StagePlan& plan, const model
   p.layer_weights = {plan.weights.layers_move, plan.weights.layers_on_disk};
   p.head_weights = {plan.weights.head_moves, plan.weights.head_on_disk};
   p.kv = {plan.kv.slots > 0, plan.kv.stages > 0};
+  const auto host_slots = std::max<std::int64_t>(1, plan.needs.host_slots);
+  p.host_attention = {plan.kv.on_cpu, plan.kv.streams, static_cast<int>(host_slots)};
   p.hidden = offload_of(plan.hidden.shares);
   p.weight_slots = plan.weights.slots;
-  p.kv_slots = kKvSlots;
+  p.kv_slots = std::max(1, plan.kv.slots);
   p.hidden_slots = kHiddenSlots;
   p.sizes.weight_slot = aligned(plan.weights.slot_bytes);
   p.sizes.weight_stage = aligned(plan.weights.stage_bytes);
@@ -99,10 +110,15 @@ schedule::StageParameters schedule_parameters(const StagePlan& plan, const model
   p.sizes.hidden_home = plan.hidden.home_bytes();
   p.sizes.hidden_stage = plan.hidden.home_bytes()[2];
   p.sizes.attention = plan.needs.attention_bytes;
+  p.sizes.attention_decode = plan.needs.decode_bytes / static_cast<Bytes>(host_slots);
+  p.sizes.host_rows = plan.needs.host_rows_bytes / static_cast<Bytes>(host_slots);
   p.sizes.kv_slot = aligned(plan.kv.slot_bytes);
   p.sizes.kv_stage = aligned(plan.kv.stage_bytes);
   p.sizes.kv_block = [&kv](MicroBatchId m, GpuBatchId k, std::int64_t layer) {
     return kv.block(m, k, layer).bytes;
+  };
+  p.sizes.kv_cpu = [&kv](MicroBatchId m, GpuBatchId k, std::int64_t layer) {
+    return kv.block(m, k, layer).cpu_bytes;
   };
   return p;
 }

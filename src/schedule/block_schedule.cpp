@@ -171,7 +171,7 @@ class BlockScheduleBuilder {
         emit_layer(visit, v, k, emit_due_parts);
     }
     // What goes to another stage goes now: that stage, or the next token, may depend on it.
-    if ((leaves(visit) && !passes_may_outlast(visit)) || p_.weight_slots < 2) finish_all();
+    if ((leaves(visit) && !passes_may_outlast(visit)) || (moves_weights() && p_.weight_slots < 2)) finish_all();
   }
 
   // Parts of the load under way that should be issued by batch `b` of visit `v`.
@@ -304,6 +304,7 @@ class BlockScheduleBuilder {
   void finish_all() {
     while (!under_way_.empty()) finish_pass();
   }
+  bool moves_weights() const { return p_.layer_weights.any || p_.head_weights.any; }
   bool streams_kv() const { return p_.kv.any && p_.host_attention.kv_streams; }
 
   // The work buffer for the hidden states that enter the stage now.

@@ -23,6 +23,7 @@ struct KvSegment {
   Bytes row_bytes = 0;         // of `heads` runs in the layout's format
   Bytes array_bytes = 0;  // from the first key to the first value: positions · row_bytes, whole pages on disk
   Bytes offset = 0;
+  bool on_cpu = false;  // on the host: CPU cores attend to it in decode
 
   Bytes value_offset() const { return offset + array_bytes; }
   Bytes bytes() const { return 2 * array_bytes; }
@@ -33,6 +34,7 @@ struct KvBlock {
   std::vector<KvSegment> segments;  // by sequence, then head
   std::array<Bytes, 3> bytes{};     // of the block on each tier
   std::array<Bytes, 3> base{};      // offset of the block in the tier's region
+  Bytes cpu_bytes = 0;              // of those on the host: what CPU cores attend to
 
   Bytes on(Tier tier) const { return bytes[static_cast<std::size_t>(tier)]; }
   Bytes slot_bytes() const { return on(Tier::host) + on(Tier::disk); }  // host segments first, then disk's
@@ -47,15 +49,16 @@ struct KvLayout {
   std::array<Bytes, 3> bytes{};  // of all blocks on each tier
   Bytes slot_bytes = 0;          // the largest block's
   Bytes stage_bytes = 0;         // the largest block's part on disk
+  Bytes cpu_bytes = 0;           // of all blocks: what CPU cores attend to
 
   const KvBlock& block(MicroBatchId m, GpuBatchId k, std::int64_t layer_in_slice) const {
     return blocks[static_cast<std::size_t>((m.value * gpu_batches + k.value) * layers + layer_in_slice)];
   }
 };
 
-// Splits by bytes over whole heads; what rounding takes from a share in one block it gives back in the next,
-// so that the shares hold over the slice.
+// Splits by bytes over whole heads, the host's once more: `cpu_share` of them (0 to 1) is for CPU cores; what
+// rounding takes from a share in one block it gives back in the next, so that the shares hold over the slice.
 KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, const RowFormat& format,
-                    const TierShares& shares);
+                    const TierShares& shares, double cpu_share = 0);
 
 }  // namespace optpipe::memory

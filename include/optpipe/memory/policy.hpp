@@ -27,6 +27,15 @@ struct TierShares {
 // How layers are dealt out to ranks (model/slice.hpp).
 enum class Stages : std::uint8_t { contiguous, looped };
 
+// Where decode attends to keys and values that lie on the host.
+enum class AttentionPlace : std::uint8_t {
+  gpu,        // they cross to the device
+  cpu,        // CPU cores attend to them where they lie
+  split,      // some heads so, some so
+  automatic,  // split so that both finish together
+};
+const char* name_of(AttentionPlace place);
+
 struct Policy {
   TierShares weights, kv, hidden;
   StorageFormat weight_format = StorageFormat::native;  // of the layers' matrices
@@ -38,6 +47,12 @@ struct Policy {
   Stages stages = Stages::contiguous;
   std::int64_t chunk_layers = 1;  // of looped stages: layers that stay on the device while micro-batches pass
 
+  AttentionPlace attention = AttentionPlace::gpu;
+  // With AttentionPlace::split, what CPU cores attend to of the KV cache on the host, by bytes: 0 to 1.
+  double attention_share = 0.5;
+
+  // The share that goes with the place; AttentionPlace::automatic must have become one of the others.
+  double cpu_attention() const;
   std::int64_t prompts_in_flight(int ranks) const;
   std::int64_t micro_batches_for(int ranks) const { return micro_batches > 0 ? micro_batches : ranks; }
 };

@@ -13,20 +13,26 @@ namespace optpipe::planner {
 enum class Backend : std::uint8_t { cpu, cuda };
 const char* name_of(Backend backend);
 
+// GPU batches between projection and feed-forward at once, at most, with attention on the host.
+inline constexpr std::int64_t kHostSlots = 3;
+
 struct BackendNeeds {
   DType hidden = DType::f32;  // format of hidden states
   DType kv = DType::f16;
   bool tables_whole = false;  // embedding tables lie wholly on the device or wholly on the host
 
+  std::int64_t host_slots = 0;  // of rows of decode steps with attention on the host
   // On the device.
   Bytes attention_bytes = 0;  // q and attention output of the largest batch
   Bytes scratch_bytes = 0;    // what else computation writes inside a step
   Bytes library_bytes = 0;    // workspace of the library of products; quantized rows on their way to it
   Bytes graph_bytes = 0;      // task lists of graphs; as much again in pinned memory
+  Bytes decode_bytes = 0;  // with attention on the host: q, k, v and output of decode steps, host_slots times
   // Pinned, on the host.
-  Bytes small_bytes = 0;  // small arrays and gathered rows on their way to the device
-  Bytes token_bytes = 0;  // ids of new tokens, on their way back
-  Bytes link_bytes = 0;   // hidden states on their way between ranks
+  Bytes small_bytes = 0;      // small arrays and gathered rows on their way to the device
+  Bytes token_bytes = 0;      // ids of new tokens, on their way back
+  Bytes host_rows_bytes = 0;  // with attention on the host: the same rows there
+  Bytes link_bytes = 0;       // hidden states on their way between ranks
 };
 
 // What the needs depend on, of one rank.
@@ -36,6 +42,9 @@ struct BatchBounds {
   std::int64_t micro_batches = 1;  // in flight
   std::int64_t gpu_batches = 1;    // in a micro-batch
 };
+
+// Rows of q, k, v and attention output of a decode step, in `element` bytes a value.
+Bytes decode_slot_bytes(const model::ModelConfig& config, const BatchBounds& bounds, Bytes element);
 
 namespace cpu {
 

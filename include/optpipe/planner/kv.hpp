@@ -9,12 +9,15 @@
 
 namespace optpipe::planner {
 
-inline constexpr int kKvSlots = 3;  // GPU batches whose offloaded KV is on the device at once
+inline constexpr int kKvSlots = 3;           // GPU batches whose offloaded KV is on the device at once
+inline constexpr int kKvSlotsOfPrompts = 2;  // where no offloaded KV comes back to the device
 
 struct KvPlan {
   std::array<Bytes, 3> bytes{};
   Bytes slot_bytes = 0, stage_bytes = 0;
   int slots = 0, stages = 0, write_stages = 0;
+  bool on_cpu = false;   // CPU cores attend to some of it
+  bool streams = false;  // some of it comes to the device for every token
 
   Bytes all_slots() const;   // on the device
   Bytes all_stages() const;  // on the host

@@ -11,6 +11,8 @@ namespace optpipe::planner {
 
 inline constexpr int kWeightSlots = 2;  // layers whose streamed weights are on contiguous stages at once
 inline constexpr int kStages = 2;       // staging buffers of each kind between disk and host
+// With attention on the host one more: a layer's last batches are still in it when the next layer's begin.
+inline constexpr int kSlotsForHost = 1;
 
 struct WeightPlan {
   DType dtype{};

@@ -45,6 +45,20 @@ void for_both(const KvSegment& segment, std::int64_t first, std::int64_t count, 
 
 std::byte* at(std::span<std::byte> memory, Bytes offset) { return memory.data() + offset; }
 
+// Prompts are attended on the device whole; new rows of what CPU cores attend to never come there.
+bool is_elsewhere(const KvSegment& segment, const BatchRows& rows) { return segment.on_cpu && !rows.prompt; }
+
+KvStore::Segment in_use(const KvSegment& segment, const RowSpan& span, std::byte* keys,
+                        StorageFormat format) {
+  return {span,
+          keys,
+          keys + (segment.value_offset() - segment.offset),
+          segment.first_head,
+          segment.heads,
+          segment.positions,
+          format};
+}
+
 }  // namespace
 
 std::byte* KvStore::on_device(const Place& place, const KvSegment& segment) const {
@@ -68,7 +82,7 @@ void KvStore::read(const Place& place, const BatchRows& rows, std::int32_t stage
 
 void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage, Copier& copier) {
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
-    if (segment.tier == Tier::device) return;
+    if (segment.tier == Tier::device || segment.on_cpu) return;
     const std::byte* from = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
                                                        : stages_[static_cast<std::size_t>(stage)].data();
     std::byte* to = on_device(place, segment) - segment.offset;
@@ -79,7 +93,7 @@ void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage
 
 void KvStore::store(const Place& place, const BatchRows& rows, std::int32_t stage, Copier& copier) {
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
-    if (segment.tier == Tier::device) return;
+    if (segment.tier == Tier::device || is_elsewhere(segment, rows)) return;
     std::byte* to = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
                                                : write_stages_[static_cast<std::size_t>(stage)].data();
     const std::byte* from = on_device(place, segment) - segment.offset;
@@ -103,9 +117,18 @@ void KvStore::write(const Place& place, const BatchRows& rows, std::int32_t stag
 std::vector<KvStore::Segment> KvStore::segments(const Place& place, const BatchRows& rows) const {
   std::vector<Segment> segments;
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
-    std::byte* keys = on_device(place, segment);
-    segments.push_back({span, keys, keys + (segment.value_offset() - segment.offset), segment.first_head,
-                        segment.heads, segment.positions, layout_.format.format});
+    if (!is_elsewhere(segment, rows))
+      segments.push_back(in_use(segment, span, on_device(place, segment), layout_.format.format));
+  });
+  return segments;
+}
+
+std::vector<KvStore::Segment> KvStore::cpu_segments(const Place& place, const BatchRows& rows) const {
+  std::vector<Segment> segments;
+  std::byte* home = at(host_home_, place.block->base_on(Tier::host));
+  for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
+    if (segment.on_cpu)
+      segments.push_back(in_use(segment, span, home + segment.offset, layout_.format.format));
   });
   return segments;
 }

@@ -43,7 +43,10 @@ class KvStore {
     std::int64_t positions = 0;  // capacity
     StorageFormat format = StorageFormat::native;
   };
+  // In decode without what CPU cores attend to.
   std::vector<Segment> segments(const Place& place, const BatchRows& rows) const;
+  // What CPU cores attend to, at home on the host.
+  std::vector<Segment> cpu_segments(const Place& place, const BatchRows& rows) const;
 
  private:
   std::byte* on_device(const Place& place, const memory::KvSegment& segment) const;

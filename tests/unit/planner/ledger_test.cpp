@@ -42,6 +42,7 @@ Case draw(std::mt19937& random) {
     percent.push_back(static_cast<double>(host));
   }
   memory::set_percent(c.policy, percent);
+  c.policy.attention = static_cast<memory::AttentionPlace>(pick(0, 2));
   c.policy.gpu_batch_size = pick(1, 4);
   c.policy.gpu_batches = pick(1, 3);
   c.policy.micro_batches = pick(0, 3);
@@ -84,10 +85,10 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
                                : model::balance_stages(c.config, c.ranks);
     for (int rank = 0; rank < c.ranks; ++rank) {
       SCOPED_TRACE(fmt::format(
-          "policy {}, rank {} of {}, {} ({}), {}: weights {}/{}, KV {}/{}, activations {}/{}", i, rank,
-          c.ranks, to_string(slices[static_cast<std::size_t>(rank)]), c.policy.micro_batches,
-          name_of(c.backend), c.policy.weights.device, c.policy.weights.host, c.policy.kv.device,
-          c.policy.kv.host, c.policy.hidden.device, c.policy.hidden.host));
+          "policy {}, rank {} of {}, {} ({}), {}, attention {}: weights {}/{}, KV {}/{}, activations {}/{}", i,
+          rank, c.ranks, to_string(slices[static_cast<std::size_t>(rank)]), c.policy.micro_batches,
+          name_of(c.backend), name_of(c.policy.attention), c.policy.weights.device, c.policy.weights.host,
+          c.policy.kv.device, c.policy.kv.host, c.policy.hidden.device, c.policy.hidden.host));
       const auto& slice = slices[static_cast<std::size_t>(rank)];
       const StagePlan plan =
           plan_stage({c.config, slice, DType::f16, c.rounds, c.policy, c.ranks, c.backend});
@@ -97,16 +98,17 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
       // inside a step are no buffers of the program.
       const auto homes = plan.hidden.all_homes();
       EXPECT_EQ(of[hidden_home], homes[0] + homes[1]);
-      EXPECT_EQ(of[attention], plan.needs.attention_bytes);
+      EXPECT_EQ(of[attention], plan.needs.attention_bytes + plan.needs.decode_bytes);
+      EXPECT_EQ(of[host_rows], plan.needs.host_rows_bytes);
       const Bytes device = pages(plan.weights.bytes[0] + of[weight_slot]) +
                            pages(of[kv_device] + of[kv_slot]) + pages(homes[0] + of[hidden_work]) +
                            pages(of[attention] + plan.needs.scratch_bytes) + plan.needs.library_bytes +
                            pages(plan.needs.graph_bytes);
       const Bytes host = pages(plan.weights.bytes[1] + of[weight_stage]) +
-                         pages(of[kv_host] + of[kv_stage] + of[kv_write_stage]) +
+                         pages(of[kv_host] + of[kv_cpu] + of[kv_stage] + of[kv_write_stage]) +
                          pages(homes[1] + of[hidden_stage] + of[hidden_write_stage]) +
                          pages(plan.needs.graph_bytes) + pages(plan.needs.small_bytes) +
-                         pages(plan.needs.token_bytes) + pages(plan.needs.link_bytes);
+                         pages(of[host_rows]) + pages(plan.needs.token_bytes) + pages(plan.needs.link_bytes);
       const Ledger ledger = arenas(plan);
       if (c.backend == Backend::cuda) {
         EXPECT_EQ(ledger.total(Place::gpu), device);
