@@ -34,6 +34,7 @@ class Invariance : public ::testing::TestWithParam<std::string> {
     const Output output = run_pipeline(golden_.model, setting, golden_.prompts, new_tokens_);
     EXPECT_EQ(output.tokens, reference_.tokens) << to_string(setting);
     EXPECT_EQ(output.first_logits, reference_.first_logits) << to_string(setting);
+    EXPECT_EQ(output.last_logits, reference_.last_logits) << to_string(setting);
   }
 
   Golden golden_;
@@ -77,6 +78,28 @@ TEST_P(Invariance, LoopedStages) {
                        .overlap = chunk_layers == 1,
                        .chunk_layers = chunk_layers});
         }
+}
+
+TEST_P(Invariance, AnyPlaceOfAttention) {
+  for (const auto& percent : {kPercents[3], kPercents[4], kPercents[5]})
+    for (const auto& [place, share] : {std::pair{memory::AttentionPlace::cpu, 0.0},
+                                       {memory::AttentionPlace::split, 0.3},
+                                       {memory::AttentionPlace::split, 0.8}})
+      for (const std::int64_t batches : {1, 2, 4}) {
+        Setting setting{.ranks = batches == 2 ? 3 : 1,
+                        .percent = percent,
+                        .gpu_batch_size = 2,
+                        .gpu_batches = batches,
+                        .overlap = batches != 1,
+                        .threads = batches == 4 ? 2 : 1};
+        setting.attention = place;
+        setting.attention_share = share;
+        expect_same(setting);
+        if (batches == 2 && model::load_config(golden_.model).layers >= 3) {
+          setting.chunk_layers = 1;
+          expect_same(setting);
+        }
+      }
 }
 
 TEST_P(Invariance, AnyNumberOfThreads) {

@@ -39,9 +39,10 @@ class Collector final : public executor::TokenSink {
 std::string to_string(const Setting& s) {
   return fmt::format(
       "{} ranks, chunks of {}, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads, weights "
-      "{}, KV {}",
+      "{}, KV {}, attention {} {}",
       s.ranks, s.chunk_layers, fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches,
-      s.overlap, s.threads, name_of(s.weight_format), name_of(s.kv_format));
+      s.overlap, s.threads, name_of(s.weight_format), name_of(s.kv_format), name_of(s.attention),
+      s.attention_share);
 }
 
 Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
@@ -61,6 +62,8 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
   options.policy.overlap = setting.overlap;
   options.policy.weight_format = setting.weight_format;
   options.policy.kv_format = setting.kv_format;
+  options.policy.attention = setting.attention;
+  options.policy.attention_share = setting.attention_share;
   options.sampling = setting.sampling;
   options.threads = setting.threads;
   options.offload_directory = std::filesystem::temp_directory_path();
@@ -78,6 +81,7 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
     const std::lock_guard lock(mutex);
     if (step == 0) output.first_logits[sequence].assign(logits.begin(), logits.end());
     output.logits[{sequence, step}].assign(logits.begin(), logits.end());
+    output.last_logits[sequence].assign(logits.begin(), logits.end());
   };
   comm::InProcessWorld world(setting.ranks);
   {

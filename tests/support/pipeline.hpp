@@ -22,6 +22,8 @@ struct Setting {
   kernels::SamplingOptions sampling{};
   StorageFormat weight_format = StorageFormat::native, kv_format = StorageFormat::native;
   std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
+  memory::AttentionPlace attention = memory::AttentionPlace::gpu;
+  double attention_share = 0.5;
 };
 std::string to_string(const Setting& setting);
 
@@ -34,6 +36,7 @@ struct Timeline {
 struct Output {
   std::vector<std::vector<std::int32_t>> tokens;                               // [prompt][new token]
   std::map<std::int64_t, std::vector<float>> first_logits;                     // [prompt] → [V]
+  std::map<std::int64_t, std::vector<float>> last_logits;                      // of its last token
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<float>> logits;  // [prompt, token step] → [V]
   std::vector<Timeline> timelines;                                             // of all rounds of all ranks
 };

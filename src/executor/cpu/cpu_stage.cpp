@@ -39,6 +39,7 @@ class CpuStage final : private CpuMemory, public BaseStage {
  private:
   void do_step(const Program& program, const Step& step) override {
     if (run_disk_step(program, step) || run_copy_step(program, step, copier)) return;
+    if (run_host_step(program, step)) return;
     const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
     const auto work = [&] { return reinterpret_cast<float*>(hidden_.work(buffer(BufferKind::hidden_work))); };
     const auto weight_slot = [&] { return buffer(BufferKind::weight_slot); };
@@ -60,15 +61,25 @@ class CpuStage final : private CpuMemory, public BaseStage {
       if (step.kind == StepKind::sample) batches_.tokens(step).clear();
       return;
     }
+    const std::int32_t attention = buffer(BufferKind::attention);
+    const auto host_rows = [&] { return buffer(BufferKind::host_rows); };
     switch (step.kind) {
       case StepKind::embed:
         return ops_.embed(rows, token_ids(step, rows), work());
       case StepKind::project_qkv:
-        return ops_.project_qkv(group(step), weight_slot(), rows, work(), kv_, place(program, step));
+        return ops_.project_qkv(group(step), weight_slot(), rows, work(), kv_, place(program, step),
+                                attention);
       case StepKind::attend:
-        return ops_.attend(rows, kv_, place(program, step));
+        return ops_.attend(rows, kv_, place(program, step), attention);
+      case StepKind::fetch_qkv:
+        return copier.copy(host_attention_.qkv(host_rows()), ops_.qkv(attention),
+                           host_attention_.qkv_bytes(rows));
+      case StepKind::return_attention:
+        return ops_.return_attention(kv_.cpu_segments(place(program, step), rows),
+                                     reinterpret_cast<const float*>(host_attention_.output(host_rows())),
+                                     attention);
       case StepKind::feed_forward:
-        return ops_.feed_forward(group(step), weight_slot(), rows, work());
+        return ops_.feed_forward(group(step), weight_slot(), rows, work(), attention);
       case StepKind::sample:
         batches_.tokens(step) = ops_.sample(group(step), weight_slot(), rows, batches_.batch(step), work(),
                                             step.token_step.value, options_.sampling, options_.on_logits);

@@ -25,7 +25,9 @@ LayerOps::LayerOps(const model::ModelConfig& config, const model::StageSlice& sl
     : config_(config),
       weights_(weights),
       threads_(threads),
-      arena_("workspaces", plan.needs.attention_bytes + plan.needs.scratch_bytes, resource) {
+      arena_("workspaces", plan.needs.attention_bytes + plan.needs.decode_bytes + plan.needs.scratch_bytes,
+             resource),
+      decode_output_(3 * plan.bounds.sequences * config.hidden) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<float*>(arena_.take(floats(count, columns)).data());
   };
@@ -38,15 +40,24 @@ LayerOps::LayerOps(const model::ModelConfig& config, const model::StageSlice& sl
   inner_ = take(chunk, config.ffn);
   if (slice.embedding || slice.head) embedded_ = take(chunk, config.embedding);
   if (slice.head) logits_ = take(kHeadChunkRows, config.vocabulary);
+  for (std::int64_t i = 0; i < plan.needs.host_slots; ++i)
+    decode_.push_back(take(4 * plan.bounds.sequences, config.hidden));
+}
+
+LayerOps::AttentionBuffer LayerOps::attention(std::int32_t buffer) const {
+  if (buffer == 0) return {q_, attended_, config_.hidden};
+  float* rows = decode_[static_cast<std::size_t>(buffer - 1)];
+  return {rows, rows + decode_output_, 3 * config_.hidden};
 }
 
 void LayerOps::linear(const Use& use, Role weight, Role bias, const float* x, std::int64_t rows,
-                      Epilogue epilogue, float* out) const {
+                      Epilogue epilogue, float* out, std::int64_t out_stride) const {
   const Matrix matrix = use.store.matrix(use.group, weight, use.slot);
   const auto bias_view =
       bias == Role::count ? kernels::VectorView{} : use.store.vector(use.group, bias, use.slot);
   const auto product = use.prompt ? kernels::prompt_linear : kernels::linear;
-  product(x, matrix.columns, rows, matrix.view(), bias_view, epilogue, out, matrix.rows, threads_);
+  product(x, matrix.columns, rows, matrix.view(), bias_view, epilogue, out,
+          out_stride > 0 ? out_stride : matrix.rows, threads_);
 }
 
 void LayerOps::norm(const Use& use, Role weight, Role bias, const float* x, std::int64_t rows,
@@ -83,7 +94,8 @@ void LayerOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, f
 }
 
 void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const float* x,
-                           KvStore& kv, const KvStore::Place& place) {
+                           KvStore& kv, const KvStore::Place& place, std::int32_t buffer) {
+  const AttentionBuffer to = attention(buffer);
   const Use use{weights_, group, slot, rows.prompt};
   const std::int64_t h = config_.hidden;
   const auto segments = kv.segments(place, rows);
@@ -94,45 +106,61 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
       norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
       input = normed_;
     }
-    linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
-    linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
-    linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
-    append(begin, count, segments, kv.layout().format);
+    float* q = to.q + begin * to.q_stride;
+    float *keys = buffer == 0 ? keys_ : q + h, *values = buffer == 0 ? values_ : q + 2 * h;
+    linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q, to.q_stride);
+    linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys, to.q_stride);
+    linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values, to.q_stride);
+    if (buffer == 0) append({begin, count, keys, values, h}, segments, kv.layout().format);
   }
 }
 
-void LayerOps::append(std::int64_t first, std::int64_t count, const std::vector<KvStore::Segment>& segments,
-                      const RowFormat& format) const {
-  const std::int64_t h = config_.hidden, dim = config_.head_dim();
+void LayerOps::append(const NewRows& rows, const std::vector<KvStore::Segment>& segments, const RowFormat& format) const {
+  const std::int64_t dim = config_.head_dim();
   for (const auto& segment : segments) {
     // A chunk may hold the end of one sequence and the beginning of others.
-    const auto begin = std::max(first, segment.rows.first_row);
-    const auto end = std::min(first + count, segment.rows.first_row + segment.rows.count);
+    const auto begin = std::max(rows.first, segment.rows.first_row);
+    const auto end = std::min(rows.first + rows.count, segment.rows.first_row + segment.rows.count);
     for (std::int64_t row = begin; row < end; ++row) {
       const auto position = segment.rows.position + row - segment.rows.first_row;
       const auto to = static_cast<Bytes>(position) * format.row_bytes(segment.heads);
-      const auto from = (row - first) * h + segment.first_head * dim;
-      kernels::narrow_row(format, segment.heads, keys_ + from, segment.keys + to);
-      kernels::narrow_row(format, segment.heads, values_ + from, segment.values + to);
+      const auto from = (row - rows.first) * rows.stride + segment.first_head * dim;
+      kernels::narrow_row(format, segment.heads, rows.keys + from, segment.keys + to);
+      kernels::narrow_row(format, segment.heads, rows.values + from, segment.values + to);
     }
   }
 }
 
-void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place) {
+void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place,
+                      std::int32_t buffer) {
   const std::int64_t h = config_.hidden, dim = config_.head_dim();
+  const AttentionBuffer on = attention(buffer);
+  const auto segments = kv.segments(place, rows);
+  if (buffer != 0) append({0, rows.rows, on.q + h, on.q + 2 * h, on.q_stride}, segments, kv.layout().format);
   std::vector<kernels::AttentionTask> tasks;
-  for (const auto& segment : kv.segments(place, rows)) {
-    const auto first = segment.rows.first_row * h + segment.first_head * dim;
-    tasks.push_back({q_ + first, segment.keys, segment.values, attended_ + first, segment.rows.count,
+  for (const auto& segment : segments) {
+    const auto row = segment.rows.first_row, column = segment.first_head * dim;
+    tasks.push_back({on.q + row * on.q_stride + column, segment.keys, segment.values,
+                     on.attended + row * h + column, segment.rows.count,
                      segment.rows.position + segment.rows.count, segment.heads, h, segment.heads * dim});
   }
   kernels::attention(tasks, kv.layout().format, threads_);
 }
 
-void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, float* x) {
+void LayerOps::return_attention(const std::vector<KvStore::Segment>& segments, const float* output,
+                                std::int32_t buffer) {
+  const std::int64_t h = config_.hidden, dim = config_.head_dim();
+  for (const auto& segment : segments) {
+    const auto at = segment.rows.first_row * h + segment.first_head * dim;
+    std::copy_n(output + at, segment.heads * dim, attention(buffer).attended + at);
+  }
+}
+
+void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, float* x,
+                                 const float* attended) {
   const std::int64_t h = config_.hidden;
   float* row = x + first * h;
-  linear(use, Role::o_weight, Role::o_bias, attended_ + first * h, count, Epilogue::add, row);
+  linear(use, Role::o_weight, Role::o_bias, attended + first * h, count, Epilogue::add, row);
   if (!config_.pre_norm) norm(use, Role::attention_norm_weight, Role::attention_norm_bias, row, count, row);
   const float* input = row;
   if (config_.pre_norm) {
@@ -145,10 +173,11 @@ void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_
   if (!config_.pre_norm) norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, row);
 }
 
-void LayerOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x) {
+void LayerOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x,
+                            std::int32_t buffer) {
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
-    feed_forward_rows({weights_, group, slot, rows.prompt}, begin, std::min(kChunkRows, rows.rows - begin),
-                      x);
+    feed_forward_rows({weights_, group, slot, rows.prompt}, begin, std::min(kChunkRows, rows.rows - begin), x,
+                      attention(buffer).attended);
 }
 
 std::vector<std::int32_t> LayerOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,

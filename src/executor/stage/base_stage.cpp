@@ -26,6 +26,7 @@ BaseStage::BaseStage(const StageInputs& inputs, planner::StagePlan plan, const T
       weights_(plan_.weights, inputs.checkpoint, disk_, memory, copier, inputs.options.threads),
       kv_(plan_.kv, disk_, memory),
       hidden_(plan_.hidden, disk_, memory),
+      host_attention_(plan_, config_.hidden, memory.host),
       head_rank_(model::head_stage(config_, slice_, transport_.size())),
       on_failure_(inputs.on_failure) {}
 
@@ -192,6 +193,16 @@ bool BaseStage::run_copy_step(const Program& program, const Step& step, Copier& 
     default:
       return false;
   }
+}
+
+bool BaseStage::run_host_step(const Program& program, const Step& step) {
+  if (step.kind != StepKind::attend_host) return false;
+  const BatchRows rows = batches_.rows(step);
+  if (rows.rows > 0)
+    host_attention_.attend(
+        program.index_of(step, BufferKind::host_rows), kv_.cpu_segments(place(program, step), rows),
+        kv_.layout().format, options_.threads);
+  return true;
 }
 
 }  // namespace optpipe::executor

@@ -4,6 +4,7 @@
 
 #include "executor/stage/batch_table.hpp"
 #include "executor/stage/hidden_store.hpp"
+#include "executor/stage/host_attention.hpp"
 #include "executor/stage/kv_store.hpp"
 #include "executor/stage/queue_runner.hpp"
 #include "executor/stage/step_recorder.hpp"
@@ -57,6 +58,8 @@ class BaseStage : public Stage, protected StepHandler {
   // Reads from disk and writes to it: true if the step was one. Loads and stores: the same, through `copier`.
   bool run_disk_step(const schedule::Program& program, const schedule::Step& step);
   bool run_copy_step(const schedule::Program& program, const schedule::Step& step, Copier& copier);
+  // Attention on CPU cores: the same.
+  bool run_host_step(const schedule::Program& program, const schedule::Step& step);
 
   // Looped stages pass hidden states round in a ring.
   Rank next() const { return comm::next(transport_); }
@@ -71,6 +74,7 @@ class BaseStage : public Stage, protected StepHandler {
   WeightStore weights_;
   KvStore kv_;
   HiddenStore hidden_;
+  HostAttention host_attention_;
   BatchTable batches_;
   StepRecorder recorder_;
 
