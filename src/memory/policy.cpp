@@ -13,9 +13,11 @@ const char* name_of(AttentionPlace place) {
 }
 
 double Policy::cpu_attention() const {
-  OPTPIPE_CHECK(attention != AttentionPlace::automatic, "the place of attention is still to be chosen");
-  if (kv.host <= 0) return 0;
-  return attention == AttentionPlace::cpu ? 1 : attention == AttentionPlace::split ? attention_share : 0;
+  if (kv.host <= 0 || attention == AttentionPlace::gpu) return 0;
+  if (attention == AttentionPlace::cpu) return 1;
+  OPTPIPE_CHECK(attention == AttentionPlace::split && attention_share,
+                "the place of attention is still to be chosen");
+  return *attention_share;
 }
 
 const char* name_of(Tier tier) {

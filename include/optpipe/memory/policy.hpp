@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -48,10 +49,11 @@ struct Policy {
   std::int64_t chunk_layers = 1;  // of looped stages: layers that stay on the device while micro-batches pass
 
   AttentionPlace attention = AttentionPlace::gpu;
-  // With AttentionPlace::split, what CPU cores attend to of the KV cache on the host, by bytes: 0 to 1.
-  double attention_share = 0.5;
+  // With AttentionPlace::split, what CPU cores attend to of the KV cache on the host, by bytes: 0 to 1. None:
+  // so that both finish together, which planner/attention.hpp works out.
+  std::optional<double> attention_share;
 
-  // The share that goes with the place; AttentionPlace::automatic must have become one of the others.
+  // The share that goes with the place, which must have been settled (planner/attention.hpp).
   double cpu_attention() const;
   std::int64_t prompts_in_flight(int ranks) const;
   std::int64_t micro_batches_for(int ranks) const { return micro_batches > 0 ? micro_batches : ranks; }

@@ -71,7 +71,7 @@ void check(GenerateOptions& o) {
         "nothing to generate from: give --prompt TEXT, or --input FILE.jsonl (- for standard input)");
   if (o.resume && o.output.empty())
     throw UsageError("--resume needs the --output FILE of the run that is to go on");
-  memory::set_percent(o.run.policy, o.run.percent);
+  check_policy(o.run);
   kernels::check(o.sampling);
 }
 

@@ -13,6 +13,7 @@ inline constexpr const char* kSamplingGroup = "Choice of tokens";
 
 void add_model_options(CLI::App& app, ModelOptions& o);
 void add_policy_options(CLI::App& app, RunOptions& o);
+void check_policy(RunOptions& o);  // and takes the six percentages into the policy; throws UsageError
 void add_offload_directory(CLI::App& app, RunOptions& o, const std::string& group);
 void add_show_memory(CLI::App& app, RunOptions& o, const std::string& group);
 void add_budget_options(CLI::App& app, Budgets& o);

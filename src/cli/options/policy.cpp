@@ -1,11 +1,40 @@
 #include <map>
 
 #include "cli/options/groups.hpp"
+#include "optpipe/base/error.hpp"
 
 namespace optpipe::cli {
 namespace {
 
 constexpr const char* kGroup = "Policy: what lives where, and how prompts are grouped";
+
+void add_attention_options(CLI::App& app, RunOptions& o) {
+  using memory::AttentionPlace;
+  const std::map<std::string, AttentionPlace> places{{"gpu", AttentionPlace::gpu},
+                                                     {"cpu", AttentionPlace::cpu},
+                                                     {"split", AttentionPlace::split},
+                                                     {"auto", AttentionPlace::automatic}};
+  auto* place =
+      app.add_option(
+             "--attention", o.policy.attention,
+             "Where new tokens attend to the KV cache on the host: gpu (it crosses to the GPU), cpu "
+             "(CPU cores attend to it where it lies), split, or auto (split so that both finish together)")
+          ->transform(CLI::CheckedTransformer(places).description(""))
+          ->type_name("gpu|cpu|split|auto")
+          ->default_str("gpu")
+          ->group(kGroup);
+  app.add_option("--attention-share", o.policy.attention_share,
+                 "With --attention split, the part that CPU cores attend to (default: so that both finish "
+                 "together)")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("0..1")
+      ->group(kGroup);
+  app.add_flag_callback(
+         "--cpu-cache-compute,--cpu", [&o] { o.policy.attention = AttentionPlace::cpu; },
+         "The same as --attention cpu")
+      ->excludes(place)
+      ->group(kGroup);
+}
 
 }  // namespace
 
@@ -38,6 +67,7 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 16))
       ->capture_default_str()
       ->group(kGroup);
+  add_attention_options(app, o);
   app.add_option("--overlap", o.policy.overlap, "Whether transfers run beside computation")
       ->expected(0, 1)
       ->type_name("BOOL")
@@ -66,6 +96,12 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
                "Check what is read from the disk tier against checksums")
       ->group(kGroup);
   add_compression_options(app, o.policy);
+}
+
+void check_policy(RunOptions& o) {
+  memory::set_percent(o.policy, o.percent);
+  if (o.policy.attention_share && o.policy.attention != memory::AttentionPlace::split)
+    throw UsageError("--attention-share goes with --attention split");
 }
 
 }  // namespace optpipe::cli

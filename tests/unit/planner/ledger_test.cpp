@@ -43,6 +43,7 @@ Case draw(std::mt19937& random) {
   }
   memory::set_percent(c.policy, percent);
   c.policy.attention = static_cast<memory::AttentionPlace>(pick(0, 2));
+  c.policy.attention_share = 0.1 * static_cast<double>(pick(1, 9));
   c.policy.gpu_batch_size = pick(1, 4);
   c.policy.gpu_batches = pick(1, 3);
   c.policy.micro_batches = pick(0, 3);

@@ -1,0 +1,92 @@
+#include "optpipe/planner/attention.hpp"
+
+#include <algorithm>
+
+#include "optpipe/planner/kv.hpp"
+#include "optpipe/planner/weights.hpp"
+
+namespace optpipe::planner {
+namespace {
+
+using memory::AttentionPlace;
+
+// A share too small to be worth several batches under way.
+constexpr double kLeastShare = 0.02;
+
+// Of a sequence's capacity, what decode reads on average.
+double mean_fill(const memory::Round& round) {
+  double read = 0, capacity = 0;
+  for (const auto& micro_batch : round.micro_batches) {
+    for (const auto& batch : micro_batch) {
+      for (const auto& sequence : batch) {
+        read += static_cast<double>(sequence.prompt_tokens) + static_cast<double>(sequence.new_tokens) / 2;
+        capacity += static_cast<double>(sequence.kv_positions());
+      }
+    }
+  }
+  return capacity > 0 ? std::min(1.0, read / capacity) : 1;
+}
+
+}  // namespace
+
+// Measured on machines with one NUMA node and a GPU that pulls at full speed: 8 cores 80 beside 54 GB/s, 16
+// cores 121 (113 on another) beside 47, 64 cores 163 beside 41.
+AttentionCeilings described_ceilings(int cores) {
+  struct Point {
+    double cores, cpu, link;
+  };
+  constexpr std::array points{Point{1, 10e9, 54e9}, Point{8, 80e9, 54e9}, Point{16, 117e9, 47e9},
+                              Point{64, 163e9, 41e9}};
+  const auto n = std::clamp<double>(cores, points.front().cores, points.back().cores);
+  auto upper = points.begin() + 1;
+  while (upper + 1 != points.end() && upper->cores < n) ++upper;
+  const Point &a = *(upper - 1), &b = *upper;
+  const double part = (n - a.cores) / (b.cores - a.cores);
+  return {a.link + part * (b.link - a.link), a.cpu + part * (b.cpu - a.cpu)};
+}
+
+double balanced_share(const StepTraffic& traffic, const AttentionCeilings& ceilings) {
+  if (traffic.host_kv <= 0) return 0;
+  const double all_on_link = (traffic.link + traffic.host_kv) / ceilings.link_bytes_s;
+  const double share =
+      all_on_link / (traffic.host_kv * (1 / ceilings.link_bytes_s + 1 / ceilings.cpu_bytes_s));
+  return std::clamp(share, 0.0, 1.0);
+}
+
+StepTraffic step_traffic(const model::ModelConfig& config, const std::vector<model::StageSlice>& slices,
+                         const memory::Policy& policy, const memory::Round& round, DType weights,
+                         Backend backend) {
+  const bool gpu = backend == Backend::cuda;
+  const DType dtype = gpu ? DType::f16 : weights;
+  memory::Policy on_gpu = policy;
+  on_gpu.attention = AttentionPlace::gpu;
+  const double passes = static_cast<double>(round.micro_batches.size()), fill = mean_fill(round);
+  StepTraffic traffic;
+  for (const auto& slice : slices) {
+    for (const auto& group : plan_weights(config, slice, dtype, policy.weights, gpu).groups)
+      traffic.link += passes * static_cast<double>(group.slot_bytes());
+    const auto kv = lay_out_kv(config, slice, round, on_gpu, gpu ? DType::f16 : kv_dtype_for(weights));
+    traffic.link += fill * static_cast<double>(kv.bytes[2]);
+    traffic.host_kv += fill * static_cast<double>(kv.bytes[1]);
+  }
+  return traffic;
+}
+
+memory::Policy settle_attention(memory::Policy policy, const model::ModelConfig& config,
+                                const std::vector<model::StageSlice>& slices,
+                                const std::vector<memory::Round>& rounds, DType weights, Backend backend,
+                                const AttentionCeilings& ceilings) {
+  const bool automatic = policy.attention == AttentionPlace::automatic;
+  if (!automatic && (policy.attention != AttentionPlace::split || policy.attention_share)) return policy;
+  if (rounds.empty() || (automatic && backend == Backend::cpu)) {
+    policy.attention = AttentionPlace::gpu;
+    return policy;
+  }
+  const double share =
+      balanced_share(step_traffic(config, slices, policy, rounds.front(), weights, backend), ceilings);
+  policy.attention_share = share;
+  policy.attention = automatic && share < kLeastShare ? AttentionPlace::gpu : AttentionPlace::split;
+  return policy;
+}
+
+}  // namespace optpipe::planner
