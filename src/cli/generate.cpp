@@ -7,6 +7,7 @@
 #include "cli/desk.hpp"
 #include "cli/end_all_ranks.hpp"
 #include "cli/job.hpp"
+#include "cli/place_attention.hpp"
 #include "cli/progress.hpp"
 #include "cli/report.hpp"
 #include "cli/stop_request.hpp"
@@ -69,8 +70,9 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   bind_job(job, options.run, transport);
   const auto sequences = executor::share_sequences(
       transport, desk ? desk->generation().sequences() : std::vector<memory::Sequence>{});
-  const auto policy = fit_policy(options.run.policy, sequences.size(), transport.size());
+  auto policy = fit_policy(options.run.policy, sequences.size(), transport.size());
   const auto rounds = memory::make_rounds(sequences, policy, transport.size());
+  policy = place_attention(job, policy, rounds, transport);
 
   std::optional<metrics::Trace> trace;
   if (!options.trace.empty()) trace.emplace(transport);

@@ -29,6 +29,8 @@ nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig
           {"overlap", policy.overlap},
           {"weight_format", name_of(policy.weight_format)},
           {"kv_format", name_of(policy.kv_format)},
+          {"attention", name_of(policy.attention)},
+          {"attention_share", policy.cpu_attention()},
           {"max_new_tokens", options.max_new_tokens}};
 }
 

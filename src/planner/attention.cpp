@@ -72,12 +72,17 @@ StepTraffic step_traffic(const model::ModelConfig& config, const std::vector<mod
   return traffic;
 }
 
+bool is_settled(const memory::Policy& policy) {
+  return policy.attention == AttentionPlace::gpu || policy.attention == AttentionPlace::cpu ||
+         (policy.attention == AttentionPlace::split && policy.attention_share);
+}
+
 memory::Policy settle_attention(memory::Policy policy, const model::ModelConfig& config,
                                 const std::vector<model::StageSlice>& slices,
                                 const std::vector<memory::Round>& rounds, DType weights, Backend backend,
                                 const AttentionCeilings& ceilings) {
+  if (is_settled(policy)) return policy;
   const bool automatic = policy.attention == AttentionPlace::automatic;
-  if (!automatic && (policy.attention != AttentionPlace::split || policy.attention_share)) return policy;
   if (rounds.empty() || (automatic && backend == Backend::cpu)) {
     policy.attention = AttentionPlace::gpu;
     return policy;

@@ -59,6 +59,7 @@ class Context {
 
   struct Parts;
   Parts& parts() { return *parts_; }  // for the functions below
+  const Parts& parts() const { return *parts_; }
 
  private:
   std::unique_ptr<Parts> parts_;
@@ -69,6 +70,8 @@ class Context {
 // other streams. Addresses are multiples of 16 bytes, and memory up to the next one behind `bytes` is copied
 // too.
 void copy_small(Context& context, void* to, const void* from, Bytes bytes);
+// The same on a stream other than the context's, by any thread.
+void copy_small(const Context& context, Stream stream, void* to, const void* from, Bytes bytes);
 
 // A matrix [rows, columns] of contiguous rows in up to three pieces, in row order. A piece of 0 rows is none.
 struct Piece {
@@ -169,6 +172,12 @@ void attention_prefill(Context& context, const KvBatch& batch, std::int64_t head
 // the context where tasks and heads are too few to fill the GPU.
 void attention_decode(Context& context, const KvBatch& batch, std::int64_t head_dim,
                       const AttentionRows& rows);
+
+// to[row, columns] = from[row, columns] for the row and the heads of each task, both [rows, stride], tasks of
+// at most one row each. `from` may lie in registered host memory; then `staging` [rows, stride] on the device
+// is what goes between where kernels cannot reach such memory.
+void take_heads(Context& context, const KvBatch& batch, std::int64_t head_dim, const Half* from,
+                Half* staging, Half* to, std::int64_t rows, std::int64_t stride);
 
 // tokens[i] = the largest of logits[i, 0 .. vocabulary), the first if several are equal; NaN never wins.
 // Logits [rows, stride]; tokens [rows] in device memory.

@@ -34,6 +34,9 @@ StepTraffic step_traffic(const model::ModelConfig& config, const std::vector<mod
                          const memory::Policy& policy, const memory::Round& round, DType weights,
                          Backend backend);
 
+// Whether nothing is left to choose.
+bool is_settled(const memory::Policy& policy);
+
 // The policy with its place of attention chosen: none that is automatic, none without a share. On the CPU
 // backend nothing crosses a link, so automatic means there what AttentionPlace::gpu does.
 memory::Policy settle_attention(memory::Policy policy, const model::ModelConfig& config,

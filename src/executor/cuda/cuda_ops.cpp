@@ -37,15 +37,19 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
       stream_(stream),
       context_(stream, gpu::Context::kWorkspaceBytes,
                plan.needs.library_bytes - planner::cuda::kLibraryBytes),
-      device_("workspaces", plan.needs.attention_bytes + plan.needs.scratch_bytes, memory.device),
+      device_("workspaces", plan.needs.attention_bytes + plan.needs.decode_bytes + plan.needs.scratch_bytes,
+              memory.device),
       pinned_("staging of small arrays", plan.needs.small_bytes, memory.host),
-      uploads_(context_, planner::cuda::upload_slot_bytes(plan.bounds), device_, pinned_) {
+      uploads_(context_, planner::cuda::upload_slot_bytes(plan.bounds), device_, pinned_),
+      decode_output_(3 * plan.bounds.sequences * config.hidden) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<Half*>(device_.take(halves(count, columns)).data());
   };
   const auto rows = plan.bounds.rows, chunk = std::min(rows, kChunkRows);
   q_ = take(planner::cuda::q_rows(plan.bounds), config.hidden);
   attended_ = take(rows, config.hidden);
+  for (std::int64_t i = 0; i < plan.needs.host_slots; ++i)
+    decode_.push_back(take(4 * plan.bounds.sequences, config.hidden));
   normed_ = take(chunk, config.hidden);
   keys_ = take(chunk, config.hidden);
   values_ = take(chunk, config.hidden);
@@ -60,6 +64,12 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
     gather_[i] = pinned_.take(planner::cuda::gather_bytes(config));
     gather_done_[i] = make_event();
   }
+}
+
+CudaOps::AttentionBuffer CudaOps::attention(std::int32_t buffer) const {
+  if (buffer == 0) return {q_, attended_};
+  Half* rows = decode_[static_cast<std::size_t>(buffer - 1)];
+  return {rows, rows + decode_output_};
 }
 
 gpu::Matrix CudaOps::matrix(const Use& use, Role role) const {
@@ -226,8 +236,7 @@ std::optional<gpu::Matrix> join(std::initializer_list<gpu::Matrix> parts) {
 
 }  // namespace
 
-// q_ [rows, 3h]: q, k and v of each row.
-void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows) {
+void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows, Half* to) {
   const std::int64_t h = config_.hidden;
   const auto joined =
       join({matrix(use, Role::q_weight), matrix(use, Role::k_weight), matrix(use, Role::v_weight)});
@@ -235,17 +244,17 @@ void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows)
              *v_bias = vector(use, Role::v_bias);
   const bool one_bias = q_bias == nullptr || (k_bias == q_bias + h && v_bias == k_bias + h);
   if (joined && one_bias)
-    return gpu::linear(context_, x, h, rows, *joined, q_bias, Epilogue::none, q_, 3 * h);
+    return gpu::linear(context_, x, h, rows, *joined, q_bias, Epilogue::none, to, 3 * h);
   const auto project = [&](Role weight, const Half* bias, Half* out) {
     gpu::linear(context_, x, h, rows, matrix(use, weight), bias, Epilogue::none, out, 3 * h);
   };
-  project(Role::q_weight, q_bias, q_);
-  project(Role::k_weight, k_bias, q_ + h);
-  project(Role::v_weight, v_bias, q_ + 2 * h);
+  project(Role::q_weight, q_bias, to);
+  project(Role::k_weight, k_bias, to + h);
+  project(Role::v_weight, v_bias, to + 2 * h);
 }
 
 void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
-                          const TaskSource& tasks) {
+                          const TaskSource& tasks, std::int32_t buffer) {
   const Use use{group, slot};
   const std::int64_t h = config_.hidden;
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
@@ -255,8 +264,12 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
       norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
       input = normed_;
     }
+    if (buffer != 0) {
+      project_together(use, input, count, attention(buffer).q + begin * 3 * h);
+      continue;
+    }
     if (are_together(rows)) {
-      project_together(use, input, count);
+      project_together(use, input, count, q_);
       gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), q_ + h, q_ + 2 * h, 3 * h);
       continue;
     }
@@ -267,20 +280,33 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
   }
 }
 
-void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks) {
+void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer) {
   const std::int64_t h = config_.hidden;
-  const gpu::AttentionRows buffers{q_, attended_, are_together(rows) ? 3 * h : h, h};
+  const AttentionBuffer on = attention(buffer);
+  const gpu::AttentionRows buffers{on.q, on.attended, buffer != 0 || are_together(rows) ? 3 * h : h, h};
   const gpu::KvBatch batch = tasks(0, rows.rows);
+  if (buffer != 0) gpu::append_kv(context_, batch, config_.head_dim(), on.q + h, on.q + 2 * h, 3 * h);
   if (rows.prompt)
     gpu::attention_prefill(context_, batch, config_.head_dim(), buffers);
   else
     gpu::attention_decode(context_, batch, config_.head_dim(), buffers);
 }
 
-void CudaOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x) {
+void CudaOps::fetch_qkv(cudaStream_t stream, std::byte* to, std::int32_t buffer, Bytes bytes) const {
+  gpu::copy_small(context_, stream, to, attention(buffer).q, bytes);
+}
+
+void CudaOps::return_attention(const BatchRows& rows, const TaskSource& tasks, const std::byte* output,
+                               std::int32_t buffer) {
+  gpu::take_heads(context_, tasks(0, rows.rows), config_.head_dim(), reinterpret_cast<const Half*>(output),
+                  keys_, attention(buffer).attended, rows.rows, config_.hidden);
+}
+
+void CudaOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x,
+                                const Half* attended) {
   const std::int64_t h = config_.hidden;
   Half* row = x + first * h;
-  linear(use, Role::o_weight, Role::o_bias, attended_ + first * h, count, Epilogue::add, row);
+  linear(use, Role::o_weight, Role::o_bias, attended + first * h, count, Epilogue::add, row);
   if (!config_.pre_norm) norm(use, Role::attention_norm_weight, Role::attention_norm_bias, row, count, row);
   const Half* input = row;
   if (config_.pre_norm) {
@@ -293,9 +319,11 @@ void CudaOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t
   if (!config_.pre_norm) norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, row);
 }
 
-void CudaOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x) {
+void CudaOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x,
+                           std::int32_t buffer) {
   for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
-    feed_forward_rows({group, slot}, begin, std::min(kChunkRows, rows.rows - begin), x);
+    feed_forward_rows({group, slot}, begin, std::min(kChunkRows, rows.rows - begin), x,
+                      attention(buffer).attended);
 }
 
 void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequences, std::size_t head) {
@@ -304,9 +332,9 @@ void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequenc
   for (const std::int64_t count : {std::min(rows, kChunkRows), rows % kChunkRows, decoded}) {
     if (count == 0) continue;
     linear(layer, Role::q_weight, Role::q_bias, normed_, count, Epilogue::none, q_);
-    feed_forward_rows(layer, 0, count, q_);
+    feed_forward_rows(layer, 0, count, q_, attended_);
   }
-  project_together(layer, normed_, decoded);
+  project_together(layer, normed_, decoded, q_);
   if (logits_ != nullptr)
     gpu::linear_f32(context_, embedded_, config_.embedding, std::min(sequences, kHeadChunkRows),
                     matrix({head, slot}, Role::lm_head), logits_, config_.vocabulary);

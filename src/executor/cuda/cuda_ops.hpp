@@ -45,10 +45,20 @@ class CudaOps {
 
   // Tables that are not on the device are gathered by `threads` threads of the host.
   void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
+  // `buffer`: of attention, as in LayerOps.
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
-                   const TaskSource& tasks);
-  void attend(const BatchRows& rows, const TaskSource& tasks);
-  void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x);
+                   const TaskSource& tasks, std::int32_t buffer);
+  void attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer);
+  void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x,
+                    std::int32_t buffer);
+
+  // q, k and v of a decode step in a buffer other than 0 → `to` in pinned memory, on another stream, by any
+  // thread.
+  void fetch_qkv(cudaStream_t stream, std::byte* to, std::int32_t buffer, Bytes bytes) const;
+  // The heads of `tasks` of what CPU cores have attended to, `output` [rows, h] in pinned memory, into the
+  // buffer.
+  void return_attention(const BatchRows& rows, const TaskSource& tasks, const std::byte* output,
+                        std::int32_t buffer);
 
   // Tasks of `segments`, through the step's upload slot; the segments must outlive the source.
   TaskSource upload(const std::vector<KvStore::Segment>& segments);
@@ -75,8 +85,14 @@ class CudaOps {
               kernels::Epilogue epilogue, Half* out);
   void norm(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
             Half* out);
-  void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x);
-  void project_together(const Use& use, const Half* x, std::int64_t rows);
+  struct AttentionBuffer {
+    Half *q, *attended;  // [rows, h], or q, k and v of each row [rows, 3h]; [rows, h]
+  };
+  AttentionBuffer attention(std::int32_t buffer) const;
+  void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x,
+                         const Half* attended);
+  // to [rows, 3h]: q, k and v of each row.
+  void project_together(const Use& use, const Half* x, std::int64_t rows, Half* to);
   void embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
   void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
   void observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first, std::int64_t count,
@@ -89,6 +105,8 @@ class CudaOps {
   memory::Arena device_, pinned_;
   UploadRing uploads_;
   Half *q_, *attended_;             // [rows, h]
+  std::vector<Half*> decode_;       // [buffer - 1] → q, k, v [rows, 3h], output [rows, h]
+  std::int64_t decode_output_;      // where the output begins there
   Half *normed_, *keys_, *values_;  // [chunk, h]
   Half* inner_;                     // [chunk, f]
   Half* embedded_ = nullptr;        // [chunk, e]

@@ -166,6 +166,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
 
   void carry_out(const Program& program, const Step& step, StepId id, Lane& own) {
     if (run_disk_step(program, step) || run_copy_step(program, step, own.copier)) return;
+    if (run_host_step(program, step)) return;
     const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
     const auto work = [&] { return reinterpret_cast<Half*>(hidden_.work(buffer(BufferKind::hidden_work))); };
     switch (step.kind) {
@@ -188,6 +189,9 @@ class CudaStage final : private GpuMemory, public BaseStage {
       sampled_[batch_index(step)] = id;
     }
     if (rows.rows == 0) return;  // every sequence of the batch is over
+    if (step.kind == StepKind::fetch_qkv)
+      return ops_.fetch_qkv(own.stream.get(), host_attention_.qkv(buffer(BufferKind::host_rows)),
+                            buffer(BufferKind::attention), host_attention_.qkv_bytes(rows));
     ops_.next_step();
     switch (step.kind) {
       case StepKind::embed:
@@ -195,6 +199,12 @@ class CudaStage final : private GpuMemory, public BaseStage {
       case StepKind::sample:
         return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, batches_.batch(step), work(),
                            step.token_step.value, options_, token_buffer(step));
+      case StepKind::return_attention: {
+        const auto segments = kv_.cpu_segments(place(program, step), rows);
+        return ops_.return_attention(rows, ops_.upload(segments),
+                                     host_attention_.output(buffer(BufferKind::host_rows)),
+                                     buffer(BufferKind::attention));
+      }
       default: {
         std::vector<KvStore::Segment> segments;
         if (step.kind != StepKind::feed_forward) segments = kv_.segments(place(program, step), rows);
@@ -207,14 +217,15 @@ class CudaStage final : private GpuMemory, public BaseStage {
                      const TaskSource& tasks) {
     const auto buffer = [&](BufferKind kind) { return program.index_of(step, kind); };
     const auto work = [&] { return reinterpret_cast<Half*>(hidden_.work(buffer(BufferKind::hidden_work))); };
-    const std::int32_t weight_slot = buffer(BufferKind::weight_slot);
+    const std::int32_t weight_slot = buffer(BufferKind::weight_slot),
+                       attention = buffer(BufferKind::attention);
     switch (step.kind) {
       case StepKind::project_qkv:
-        return ops_.project_qkv(group(step), weight_slot, rows, work(), tasks);
+        return ops_.project_qkv(group(step), weight_slot, rows, work(), tasks, attention);
       case StepKind::attend:
-        return ops_.attend(rows, tasks);
+        return ops_.attend(rows, tasks, attention);
       case StepKind::feed_forward:
-        return ops_.feed_forward(group(step), weight_slot, rows, work());
+        return ops_.feed_forward(group(step), weight_slot, rows, work(), attention);
       default:
         OPTPIPE_CHECK(false, "no work for step {}", name_of(step.kind));
     }

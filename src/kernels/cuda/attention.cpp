@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/launches.hpp"
+#include "kernels/cuda/status.hpp"
 #include "optpipe/base/check.hpp"
 
 namespace optpipe::kernels::cuda {
@@ -57,6 +58,20 @@ void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, co
     return launch_append_coded_kv(batch, head_dim, k, v, stride, context.stream());
   const bool wide = batch.aligned && head_dim % 8 == 0 && stride % 8 == 0 && aligned(k) && aligned(v);
   launch_append_kv(batch, head_dim, k, v, stride, wide, context.stream());
+}
+
+void take_heads(Context& context, const KvBatch& batch, std::int64_t head_dim, const Half* from,
+                Half* staging, Half* to, std::int64_t rows, std::int64_t stride) {
+  if (!check_batch(batch, head_dim)) return;
+  OPTPIPE_CHECK(batch.most_rows <= 1, "heads of {} rows a sequence", batch.most_rows);
+  if (!context.parts().device.reads_pinned) {
+    check(cudaMemcpyAsync(staging, from, static_cast<std::size_t>(rows * stride) * sizeof(Half),
+                          cudaMemcpyDefault, context.stream()),
+          "cudaMemcpyAsync");
+    from = staging;
+  }
+  const bool wide = head_dim % 8 == 0 && stride % 8 == 0 && aligned(from) && aligned(to);
+  launch_take_heads(batch, head_dim, from, to, stride, wide, context.stream());
 }
 
 void attention_prefill(Context& context, const KvBatch& batch, std::int64_t head_dim,

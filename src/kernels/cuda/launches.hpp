@@ -32,6 +32,9 @@ void launch_append_kv(const KvBatch& batch, std::int64_t head_dim, const Half* k
 void launch_append_coded_kv(const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
                             std::int64_t stride, Stream stream);
 
+void launch_take_heads(const KvBatch& batch, std::int64_t head_dim, const Half* from, Half* to,
+                       std::int64_t stride, bool wide, Stream stream);
+
 // One query a block: of a task's only row, its context split into `splits` parts, or (splits == 0) of each of
 // its rows. `wide`: loads of 16 bytes are possible everywhere. `partials`: partial_floats(...) floats.
 struct RowAttention {

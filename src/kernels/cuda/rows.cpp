@@ -15,15 +15,19 @@ void embed(Context& context, const Lookup& tokens, const Lookup& positions, std:
 }
 
 void copy_small(Context& context, void* to, const void* from, Bytes bytes) {
+  copy_small(context, context.stream(), to, from, bytes);
+}
+
+void copy_small(const Context& context, Stream stream, void* to, const void* from, Bytes bytes) {
   constexpr Bytes kWord = 16;
   const auto address = reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from);
   OPTPIPE_CHECK(address % kWord == 0, "a small copy between addresses that are not multiples of {}", kWord);
   if (bytes == 0) return;
   const Bytes whole = round_up(bytes, kWord);
   if (context.parts().device.reads_pinned)
-    launch_copy_words(to, from, whole, context.stream());
+    launch_copy_words(to, from, whole, stream);
   else
-    check(cudaMemcpyAsync(to, from, whole, cudaMemcpyDefault, context.stream()), "cudaMemcpyAsync");
+    check(cudaMemcpyAsync(to, from, whole, cudaMemcpyDefault, stream), "cudaMemcpyAsync");
 }
 
 void gather_rows(Context& context, const Half* x, const std::int32_t* ids, std::int64_t count, std::int64_t h,

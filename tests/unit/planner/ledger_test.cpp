@@ -69,6 +69,7 @@ std::map<BufferKind, Bytes> program_account(const Case& c, const StagePlan& plan
     EXPECT_GE(program.steps.size() * 2, static_cast<std::size_t>(most_steps(plan, slice, round)));
     std::map<BufferKind, Bytes> bytes;
     for (const auto& buffer : program.buffers) bytes[buffer.kind] += buffer.bytes;
+    bytes[BufferKind::kv_host] += std::exchange(bytes[BufferKind::kv_cpu], 0);  // one home
     std::array<Bytes, 3> sums{};
     for (const auto& buffer : program.buffers) sums[static_cast<std::size_t>(buffer.tier)] += buffer.bytes;
     EXPECT_EQ(sums, schedule::buffer_bytes(program));
@@ -106,7 +107,7 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
                            pages(of[attention] + plan.needs.scratch_bytes) + plan.needs.library_bytes +
                            pages(plan.needs.graph_bytes);
       const Bytes host = pages(plan.weights.bytes[1] + of[weight_stage]) +
-                         pages(of[kv_host] + of[kv_cpu] + of[kv_stage] + of[kv_write_stage]) +
+                         pages(of[kv_host] + of[kv_stage] + of[kv_write_stage]) +
                          pages(homes[1] + of[hidden_stage] + of[hidden_write_stage]) +
                          pages(plan.needs.graph_bytes) + pages(plan.needs.small_bytes) +
                          pages(of[host_rows]) + pages(plan.needs.token_bytes) + pages(plan.needs.link_bytes);

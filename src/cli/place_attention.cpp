@@ -1,0 +1,53 @@
+#include "cli/place_attention.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "optpipe/base/log.hpp"
+#include "optpipe/executor/pipeline.hpp"
+#include "optpipe/planner/attention.hpp"
+
+namespace optpipe::cli {
+namespace {
+
+using planner::AttentionCeilings;
+
+// The slowest rank's, on all ranks.
+AttentionCeilings agree_on(AttentionCeilings own, comm::Transport& transport) {
+  static_assert(std::is_trivially_copyable_v<AttentionCeilings>);
+  std::vector<std::byte> data(sizeof own);
+  std::memcpy(data.data(), &own, sizeof own);
+  for (const auto& each : transport.gather(data, Rank(0))) {
+    AttentionCeilings theirs;
+    std::memcpy(&theirs, each.data(), sizeof theirs);
+    own.link_bytes_s = std::min(own.link_bytes_s, theirs.link_bytes_s);
+    own.cpu_bytes_s = std::min(own.cpu_bytes_s, theirs.cpu_bytes_s);
+  }
+  std::memcpy(data.data(), &own, sizeof own);
+  data = transport.broadcast(std::move(data), Rank(0));
+  std::memcpy(&own, data.data(), sizeof own);
+  return own;
+}
+
+}  // namespace
+
+memory::Policy place_attention(const Job& job, memory::Policy policy,
+                               const std::vector<memory::Round>& rounds, comm::Transport& transport) {
+  const auto backend = job.gpu ? planner::Backend::cuda : planner::Backend::cpu;
+  const auto settle = [&](const AttentionCeilings& ceilings) {
+    const DType weights = executor::weight_dtype(
+        job.config, job.slices[static_cast<std::size_t>(transport.rank().value)], *job.weights);
+    return planner::settle_attention(policy, job.config, job.slices, rounds, weights, backend, ceilings);
+  };
+  if (planner::is_settled(policy)) return policy;
+  const auto ceilings = agree_on(planner::described_ceilings(job.threads), transport);
+  executor::agree(transport, [&] { policy = settle(ceilings); });
+  if (policy.attention == memory::AttentionPlace::split)
+    log::info("attention: CPU cores attend to {:.0f} % of the KV cache on the host",
+              100 * *policy.attention_share);
+  return policy;
+}
+
+}  // namespace optpipe::cli
