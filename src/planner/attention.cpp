@@ -63,7 +63,7 @@ StepTraffic step_traffic(const model::ModelConfig& config, const std::vector<mod
   const double passes = static_cast<double>(round.micro_batches.size()), fill = mean_fill(round);
   StepTraffic traffic;
   for (const auto& slice : slices) {
-    for (const auto& group : plan_weights(config, slice, dtype, policy.weights, gpu).groups)
+    for (const auto& group : plan_weights(config, slice, dtype, policy.weights, gpu, policy.weight_format).groups)
       traffic.link += passes * static_cast<double>(group.slot_bytes());
     const auto kv = lay_out_kv(config, slice, round, on_gpu, gpu ? DType::f16 : kv_dtype_for(weights));
     traffic.link += fill * static_cast<double>(kv.bytes[2]);

@@ -30,10 +30,7 @@ TEST_P(GpuGolden, FirstLogitsWithinFp16Noise) {
         << "prompt " << i;
 }
 
-TEST_P(GpuGolden, SameGreedyTokensWhereTheMarginIsBeyondFp16Noise) {
-  const Golden golden = load_golden(GetParam());
-  const Output output = run_pipeline(golden.model, {.gpu_batch_size = 3, .gpu_batches = 2, .cuda = true},
-                                     golden.prompts, golden.new_tokens());
+void expect_golden_tokens(const Golden& golden, const Output& output, const std::string& setting) {
   // Errors of single logits reach several times their mean.
   constexpr double kNoise = 0.03;
   int compared = 0, all = 0;
@@ -42,14 +39,44 @@ TEST_P(GpuGolden, SameGreedyTokensWhereTheMarginIsBeyondFp16Noise) {
     for (std::size_t t = 0; t < golden.tokens[i].size(); ++t, ++compared) {
       const bool same = output.tokens[i][t] == golden.tokens[i][t];
       const bool clear = golden.margins[i][t] > kNoise * spread;
-      EXPECT_TRUE(same || !clear) << "prompt " << i << ", token " << t << ", margin " << golden.margins[i][t]
-                                  << " of spread " << spread;
+      EXPECT_TRUE(same || !clear) << setting << ": prompt " << i << ", token " << t << ", margin "
+                                  << golden.margins[i][t] << " of spread " << spread;
       if (!same) break;  // what follows has another history
     }
     all += static_cast<int>(golden.tokens[i].size());
   }
   if (compared < all)
-    std::printf("%d of %d tokens compared; the rest follows a margin below fp16 noise\n", compared, all);
+    std::printf("%s: %d of %d tokens compared; the rest follows a margin below fp16 noise\n", setting.c_str(),
+                compared, all);
+}
+
+TEST_P(GpuGolden, SameGreedyTokensWhereTheMarginIsBeyondFp16Noise) {
+  const Golden golden = load_golden(GetParam());
+  const Setting setting{.gpu_batch_size = 3, .gpu_batches = 2, .cuda = true};
+  expect_golden_tokens(golden, run_pipeline(golden.model, setting, golden.prompts, golden.new_tokens()),
+                       to_string(setting));
+}
+
+TEST_P(GpuGolden, SameGreedyTokensWithAttentionOnCpuCores) {
+  const Golden golden = load_golden(GetParam());
+  for (const auto& [place, share] :
+       {std::pair{memory::AttentionPlace::cpu, 1.0}, {memory::AttentionPlace::split, 0.4}})
+    for (const std::int64_t batches : {1, 3})
+      for (const bool overlap : {true, false}) {
+        Setting setting{.ranks = batches == 3 ? 2 : 1,
+                        .percent = {20, 80, batches == 3 ? 30.0 : 0.0, 70, 0, 100},
+                        .gpu_batch_size = 2,
+                        .gpu_batches = batches,
+                        .overlap = overlap,
+                        .threads = 2,
+                        .cuda = true};
+        setting.attention = place;
+        setting.attention_share = share;
+        const auto output = run_pipeline(golden.model, setting, golden.prompts, golden.new_tokens());
+        expect_golden_tokens(golden, output, to_string(setting));
+        const auto again = run_pipeline(golden.model, setting, golden.prompts, golden.new_tokens());
+        EXPECT_EQ(again.tokens, output.tokens) << to_string(setting);
+      }
 }
 
 // Where weights, keys, values and activations lie, and in how many stages, changes no token.
