@@ -10,6 +10,7 @@
 #include "cli/rank_setup.hpp"
 #include "optpipe/base/environment.hpp"
 #include "optpipe/base/error.hpp"
+#include "optpipe/planner/attention.hpp"
 #include "optpipe/planner/refusal.hpp"
 #include "optpipe/probe/probe.hpp"
 
@@ -107,6 +108,23 @@ void find_best(const PlanOptions& options, const simulator::Site& site, const mo
   write_json(options, to_json(request, result));
 }
 
+// A rank's part of what the machine's cores and devices read of its memory at the same time.
+planner::AttentionCeilings ceilings_of(const simulator::Machine& machine) {
+  const auto& memory = machine.host_memory;
+  const double link = machine.copies.all_in;
+  const double cores =
+      std::min(memory.cores_bytes_s, std::max(memory.total_bytes_s - link, 0.1 * memory.cores_bytes_s));
+  return {link / machine.devices, cores / machine.devices};
+}
+
+memory::Policy settle(const PlannedRun& run) {
+  const auto& request = run.request;
+  const int ranks = static_cast<int>(request.slices.size());
+  return planner::settle_attention(
+      run.policy, request.config, request.slices, memory::make_rounds(request.sequences, run.policy, ranks),
+      request.ranks.front().weights, request.ranks.front().backend, ceilings_of(run.site.machine));
+}
+
 void plan_policy(const PlanOptions& options, const simulator::Site& site, const model::ModelConfig& config) {
   PlannedRun run;
   run.site = site;
@@ -115,6 +133,7 @@ void plan_policy(const PlanOptions& options, const simulator::Site& site, const 
   run.request =
       simulator::make_request(site, config, cut_model(options.run, config, options.ranks), config.dtype,
                               simulator::equal_sequences(prompts, options.prompt_tokens, options.new_tokens));
+  run.policy = settle(run);
   run.ledgers = planner::plan_run(run.request, run.policy);
   const auto shortages = planner::find_shortages(run.request, run.ledgers);
   run.fits = shortages.empty();

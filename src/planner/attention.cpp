@@ -63,7 +63,8 @@ StepTraffic step_traffic(const model::ModelConfig& config, const std::vector<mod
   const double passes = static_cast<double>(round.micro_batches.size()), fill = mean_fill(round);
   StepTraffic traffic;
   for (const auto& slice : slices) {
-    for (const auto& group : plan_weights(config, slice, dtype, policy.weights, gpu, policy.weight_format).groups)
+    for (const auto& group :
+         plan_weights(config, slice, dtype, policy.weights, gpu, policy.weight_format).groups)
       traffic.link += passes * static_cast<double>(group.slot_bytes());
     const auto kv = lay_out_kv(config, slice, round, on_gpu, gpu ? DType::f16 : kv_dtype_for(weights));
     traffic.link += fill * static_cast<double>(kv.bytes[2]);
@@ -83,7 +84,8 @@ memory::Policy settle_attention(memory::Policy policy, const model::ModelConfig&
                                 const AttentionCeilings& ceilings) {
   if (is_settled(policy)) return policy;
   const bool automatic = policy.attention == AttentionPlace::automatic;
-  if (rounds.empty() || (automatic && backend == Backend::cpu)) {
+  const bool measured = ceilings.link_bytes_s > 0 && ceilings.cpu_bytes_s > 0;
+  if (rounds.empty() || (automatic && backend == Backend::cpu) || !measured) {
     policy.attention = AttentionPlace::gpu;
     return policy;
   }

@@ -10,6 +10,7 @@
 #include "cli/binding_report.hpp"
 #include "cli/commands.hpp"
 #include "cli/end_all_ranks.hpp"
+#include "cli/place_attention.hpp"
 #include "optpipe/executor/pipeline.hpp"
 #include "optpipe/metrics/sizes.hpp"
 
@@ -101,7 +102,7 @@ void write(const BenchOptions& options, const Job& job, const Workload& workload
   desk.finish();
 }
 
-void run_bench(const BenchOptions& options, comm::Transport& transport) {
+void run_bench(BenchOptions options, comm::Transport& transport) {
   Job job;
   Workload workload;
   std::optional<BenchDesk> desk;  // on rank 0
@@ -113,6 +114,7 @@ void run_bench(const BenchOptions& options, comm::Transport& transport) {
     if (transport.is_first()) desk.emplace(options, job.config);
   });
   bind_job(job, options.run, transport);
+  options.run.policy = place_attention(job, options.run.policy, {workload.round}, transport);
   Outcome outcome = begin_outcome(options, job, workload);
   if (desk)
     desk->print(

@@ -111,7 +111,6 @@ void add_refused_options(CLI::App& app) {
            fmt::format("Refused: {}", why))
         ->group(kIdleGroup);
   };
-  refuse("--cpu-cache-compute", "attention runs where the layer is computed in this version");
   if (app.get_option_no_throw("--attn-sparsity") != nullptr) return;
   app.add_option_function<double>(
          "--attn-sparsity",
@@ -152,7 +151,7 @@ void check(BenchOptions& o) {
     throw UsageError("--validate-projection needs a projection: add --cut-gen-len N");
   if (!o.json.empty() && o.json == o.trace)
     throw UsageError(fmt::format("--json and --trace both name {}: give each its own", o.json));
-  memory::set_percent(o.run.policy, o.run.percent);
+  check_policy(o.run);
 }
 
 }  // namespace optpipe::cli

@@ -82,7 +82,7 @@ void check(PlanOptions& o) {
     throw UsageError("--allow-compression is for --search: without it the policy's own formats count");
   if (o.run.policy.gpu_batch_size == 0)
     throw UsageError("--gpu-batch-size 0: a plan needs the batch size; give one, or let --search find it");
-  memory::set_percent(o.run.policy, o.run.percent);
+  check_policy(o.run);
 }
 
 }  // namespace optpipe::cli
