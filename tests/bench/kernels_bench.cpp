@@ -169,37 +169,58 @@ void prefill_linear(benchmark::State& state) {
   count(state, "FLOP/s", 2.0 * static_cast<double>(m * n * k));
 }
 
+// The same of quantized rows of so many heads.
+const std::byte* quantized_set(const RowFormat& format, std::int64_t heads) {
+  static std::unique_ptr<std::byte[]> bytes(new std::byte[kWorkingSet]);
+  const auto row = static_cast<std::int64_t>(format.row_bytes(heads));
+  for (std::int64_t i = 0; i + row <= kWorkingSet; i += row) {
+    if (i < 8 * row) {
+      const auto values = numbers(heads * format.run);
+      narrow_row(format, heads, values.data(), bytes.get() + i);
+    } else {
+      std::memcpy(bytes.get() + i, bytes.get() + i % (8 * row), static_cast<std::size_t>(row));
+    }
+  }
+  return bytes.get();
+}
+
 // Some sequences' attention over one layer's caches in the working set, from byte `at` on.
 struct Attention {
   std::int64_t sequences, context, heads, dim, rows;
+  RowFormat format;
+  const std::byte* memory;
   std::vector<float> q, out;
 
-  Attention(const benchmark::State& state, bool decode)
+  Attention(const benchmark::State& state, bool decode, StorageFormat storage = StorageFormat::native)
       : sequences(state.range(0)),
         context(state.range(1)),
         heads(state.range(2)),
         dim(state.range(3)),
         rows(decode ? 1 : context),
+        format{storage, DType::f16, dim},
+        memory(is_quantized(storage) ? quantized_set(format, heads) : working_set()),
         q(numbers(sequences * rows * heads * dim)),
         out(q.size()) {}
   std::int64_t width() const { return heads * dim; }
-  std::int64_t cache_bytes() const { return 2 * context * width(); }  // of keys, and of values
+  // Of keys, and of values.
+  std::int64_t cache_bytes() const { return context * static_cast<std::int64_t>(format.row_bytes(heads)); }
 
   void run(std::int64_t at) {
     std::vector<AttentionTask> tasks;
     for (std::int64_t i = 0; i < sequences; ++i) {
-      const std::byte* keys = working_set() + at + i * 2 * cache_bytes();
+      const std::byte* keys = memory + at + i * 2 * cache_bytes();
       const std::int64_t offset = i * rows * width();
       tasks.push_back({q.data() + offset, keys, keys + cache_bytes(), out.data() + offset, rows, context,
                        heads, width(), width()});
     }
-    attention(tasks, dim, DType::f16, threads);
+    attention(tasks, format, threads);
   }
 };
 
 // One decode step's attention over all layers' caches. Arguments: sequences, context, heads, head dimension.
+template <StorageFormat storage>
 void decode_attention(benchmark::State& state) {
-  Attention work(state, true);
+  Attention work(state, true, storage);
   const std::int64_t layer = 2 * work.cache_bytes() * work.sequences, layers = kWorkingSet / layer;
   run_against_memory(state, static_cast<double>(layers * layer), [&] {
     for (std::int64_t i = 0; i < layers; ++i) work.run(i * layer);
@@ -231,7 +252,11 @@ void add_all() {
   benchmark::RegisterBenchmark("Quantize", quantize_rows)->ArgName("bits")->Arg(4)->Arg(8);
   add("Prefill/linear", prefill_linear, {"m", "n", "k"},
       {{16, 3072, 768}, {64, 3072, 768}, {512, 3072, 768}, {512, 768, 3072}, {2048, 4096, 4096}});
-  add("Decode/attention", decode_attention, {"sequences", "context", "heads", "dim"},
+  add("Decode/attention/4bit", decode_attention<StorageFormat::q4>, {"sequences", "context", "heads", "dim"},
+      {{48, 515, 56, 128}});
+  add("Decode/attention/8bit", decode_attention<StorageFormat::q8>, {"sequences", "context", "heads", "dim"},
+      {{48, 515, 56, 128}});
+  add("Decode/attention", decode_attention<StorageFormat::native>, {"sequences", "context", "heads", "dim"},
       {{1, 512, 12, 64}, {16, 512, 12, 64}, {4, 1024, 32, 128}, {48, 515, 56, 128}});
   add("Prefill/attention", prefill_attention, {"sequences", "context", "heads", "dim"},
       {{4, 512, 12, 64}, {1, 1024, 32, 128}});

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/attention_codes-inl.hpp"
 #include "kernels/cpu/attention_parts-inl.hpp"
 #include "kernels/cpu/attention_plan.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -21,7 +22,7 @@ HWY_BEFORE_NAMESPACE();
 namespace optpipe::kernels::HWY_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kPositions = 64;        // keys or values widened at a time: in the first-level cache
+constexpr std::int64_t kPositions = 64;       // keys or values widened at a time: in the first-level cache
 constexpr std::int64_t kStreamPositions = 8;  // values read at a time, all heads of a unit
 
 template <class T>
@@ -164,17 +165,18 @@ HWY_ATTR void prefill(const AttentionTask& task, const AttentionUnit& unit, std:
     store_row(f.sums + r * f.pitch, f.dim, task.out + offset + r * task.q_stride);
 }
 
-// `queries`: at a time.
+// `queries`: at a time; `least_panel`: floats.
 HWY_ATTR void take_scratch(const AttentionTask& task, const AttentionUnit& unit, std::int64_t dim,
-                           std::int64_t queries, Workspace& f) {
+                           std::int64_t queries, Workspace& f, std::int64_t least_panel = 0) {
   f.dim = dim;
   f.pitch = align_floats(dim);
   f.limit = task.context - task.rows + unit.row_end;
   f.scores_pitch = align_floats(f.limit + kTileColumns);  // a tile writes whole groups of columns
-  f.q = thread_scratch(queries * (2 * f.pitch + f.scores_pitch) + kPositions * f.pitch);
+  const std::int64_t panel = std::max(kPositions * f.pitch, least_panel);
+  f.q = thread_scratch(queries * (2 * f.pitch + f.scores_pitch) + panel);
   f.sums = f.q + queries * f.pitch;
   f.panel = f.sums + queries * f.pitch;
-  f.scores = f.panel + kPositions * f.pitch;
+  f.scores = f.panel + panel;
 }
 
 template <class T>
@@ -189,7 +191,34 @@ HWY_ATTR void run(const AttentionTask& task, const AttentionUnit& unit, std::int
   for (std::int64_t head = unit.head_begin; head < unit.head_end; ++head) prefill(task, unit, head, f);
 }
 
-// Quantized keys and values pass through the panel in decode too.
+// One query of several heads whose groups are all whole: as decode() above.
+template <StorageFormat format>
+HWY_ATTR void decode_codes(const AttentionTask& task, const AttentionUnit& unit, const Frame<Codes>& f) {
+  const std::int64_t heads = unit.head_end - unit.head_begin, groups = f.format.groups();
+  CodeRows rows{
+      f.k,
+      f.format.row_bytes(f.heads),
+      static_cast<Bytes>(unit.head_begin) * f.format.run_code_bytes(),
+      f.format.pairs_offset(f.heads) + static_cast<Bytes>(unit.head_begin * groups) * kGroupPairBytes,
+      heads,
+      groups,
+      f.panel,
+      align_floats(2 * heads * groups)};
+  const float* q = task.q + unit.head_begin * f.dim;
+  for (std::int64_t h = 0; h < heads; ++h) scale(q + h * f.dim, f.dim, f.q + h * f.pitch, f.pitch);
+  for (std::int64_t p = 0; p < f.limit; p += kTileColumns)
+    dot_codes<format>(rows, f.q, f.pitch, p, f.limit - 1, f.scores + p, f.scores_pitch);
+  for (std::int64_t h = 0; h < heads; ++h) softmax(f.scores + h * f.scores_pitch, f.limit);
+  std::fill_n(f.sums, heads * f.pitch, 0.0f);
+  rows.data = f.v;
+  for (std::int64_t p = 0; p < f.limit; p += kStreamPositions)
+    add_weighted_codes<format>(rows, f.scores + p, f.scores_pitch, p, std::min(kStreamPositions, f.limit - p),
+                               f.sums, f.pitch);
+  for (std::int64_t h = 0; h < heads; ++h)
+    store_row(f.sums + h * f.pitch, f.dim, task.out + (unit.head_begin + h) * f.dim);
+}
+
+// Other quantized keys and values pass through the panel.
 HWY_ATTR void run_codes(const AttentionTask& task, const AttentionUnit& unit, const RowFormat& format) {
   Frame<Codes> f{};
   f.k = task.k;
@@ -197,7 +226,14 @@ HWY_ATTR void run_codes(const AttentionTask& task, const AttentionUnit& unit, co
   f.format = format;
   f.heads = task.heads;
   f.head_begin = unit.head_begin;
-  take_scratch(task, unit, format.run, unit.row_end - unit.row_begin, f);
+  const std::int64_t rows = unit.row_end - unit.row_begin, heads = unit.head_end - unit.head_begin;
+  if (task.rows == 1 && format.run % kGroupValues == 0) {
+    take_scratch(task, unit, format.run, heads, f,
+                 kStreamPositions * align_floats(2 * heads * format.groups()));
+    return format.format == StorageFormat::q4 ? decode_codes<StorageFormat::q4>(task, unit, f)
+                                              : decode_codes<StorageFormat::q8>(task, unit, f);
+  }
+  take_scratch(task, unit, format.run, rows, f);
   for (std::int64_t head = unit.head_begin; head < unit.head_end; ++head) prefill(task, unit, head, f);
 }
 
