@@ -8,11 +8,25 @@
 #include "optpipe/base/log.hpp"
 #include "optpipe/executor/pipeline.hpp"
 #include "optpipe/planner/attention.hpp"
+#include "optpipe/probe/probe.hpp"
 
 namespace optpipe::cli {
 namespace {
 
 using planner::AttentionCeilings;
+
+// Collective. Without a GPU nothing is measured: nothing crosses to one.
+AttentionCeilings measure_ceilings(const Job& job, comm::Transport& transport) {
+  if (!job.gpu) return planner::described_ceilings(job.threads);
+  probe::Options options;
+  options.gpu = job.gpu;
+  options.threads = job.threads;
+  options.binding = job.binding;
+  const auto rates = probe::measure_shared_memory(options, transport);
+  log::debug("measured for the place of attention: cores read {:.0f} GB/s beside copies of {:.0f} GB/s",
+             rates.cores / 1e9, rates.copies / 1e9);
+  return {.link_bytes_s = rates.copies, .cpu_bytes_s = rates.cores};
+}
 
 // The slowest rank's, on all ranks.
 AttentionCeilings agree_on(AttentionCeilings own, comm::Transport& transport) {
@@ -42,7 +56,7 @@ memory::Policy place_attention(const Job& job, memory::Policy policy,
     return planner::settle_attention(policy, job.config, job.slices, rounds, weights, backend, ceilings);
   };
   if (planner::is_settled(policy)) return policy;
-  const auto ceilings = agree_on(planner::described_ceilings(job.threads), transport);
+  const auto ceilings = agree_on(measure_ceilings(job, transport), transport);
   executor::agree(transport, [&] { policy = settle(ceilings); });
   if (policy.attention == memory::AttentionPlace::split)
     log::info("attention: CPU cores attend to {:.0f} % of the KV cache on the host",

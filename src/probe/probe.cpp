@@ -62,6 +62,22 @@ void measure_copies(RankRates& rates, DeviceProbe& device, comm::Transport& tran
   rates.all_both = together(Way::both);
 }
 
+SharedMemoryRates read_beside_copies(DeviceProbe& device, const Options& options,
+                                     comm::Transport& transport) {
+  memory::HostPages huge(options.threads, options.binding);
+  SharedMemoryRates rates;
+  transport.barrier();
+  std::jthread copies([&] { rates.copies = device.copy_rate(Way::in, 2 * kTogether); });
+  rates.cores = read_rate(huge, kReadBytes, options.threads, 2 * kTogether);
+  copies.join();
+  return rates;
+}
+
+std::unique_ptr<DeviceProbe> make_probe(const Options& options) {
+  return options.gpu ? executor::make_cuda_probe(*options.gpu, options.threads)
+                     : executor::make_cpu_probe(options.threads);
+}
+
 void measure_memory(RankRates& rates, DeviceProbe& device, const Options& options,
                     comm::Transport& transport) {
   const int threads = options.threads;
@@ -71,9 +87,9 @@ void measure_memory(RankRates& rates, DeviceProbe& device, const Options& option
   rates.read = read_rate(huge, kReadBytes, threads, kTogether);
   transport.barrier();
   rates.read_small_pages = read_rate(small, kReadBytes, threads, kTogether);
-  transport.barrier();
-  std::jthread copies([&] { rates.copies_beside_read = device.copy_rate(Way::in, 2 * kTogether); });
-  rates.read_beside_copies = read_rate(huge, kReadBytes, threads, 2 * kTogether);
+  const auto shared = read_beside_copies(device, options, transport);
+  rates.read_beside_copies = shared.cores;
+  rates.copies_beside_read = shared.copies;
 }
 
 RankRates measure_rank(const Options& options, DeviceProbe& device, comm::DeviceLink* link,
@@ -150,12 +166,17 @@ simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, By
   return machine;
 }
 
+SharedMemoryRates measure_shared_memory(const Options& options, comm::Transport& transport) {
+  std::unique_ptr<DeviceProbe> device;
+  executor::agree(transport, [&] { device = make_probe(options); });
+  return read_beside_copies(*device, options, transport);
+}
+
 Findings measure(const Options& options, comm::Transport& transport) {
   std::unique_ptr<DeviceProbe> device;
   executor::agree(transport, [&] {
     const memory::DiskFile is_writable(options.offload_directory, kMiB);
-    device = options.gpu ? executor::make_cuda_probe(*options.gpu, options.threads)
-                         : executor::make_cpu_probe(options.threads);
+    device = make_probe(options);
   });
   const auto link = executor::connect_devices(transport, options.gpu, options.comm_device, options.timeout);
   const RankRates own = measure_rank(options, *device, link.get(), transport);

@@ -55,6 +55,14 @@ struct Findings {
 // `memory`: of that node.
 simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, Bytes memory);
 
+// Bytes a second that this rank's cores read of host memory, and that cross to its device, while both go on
+// and all ranks do the same.
+struct SharedMemoryRates {
+  double cores = 0, copies = 0;
+};
+// Collective; takes a second or two. Throws as measure() does.
+SharedMemoryRates measure_shared_memory(const Options& options, comm::Transport& transport);
+
 // Collective; takes half a minute at most. Findings on rank 0, elsewhere empty ones. Throws what the
 // measurements throw; the other ranks then wait until their timeout, so end them.
 Findings measure(const Options& options, comm::Transport& transport);
