@@ -96,5 +96,30 @@ TEST(KvLayout, QuantizedHeadsAreDealtWhole) {
   }
 }
 
+// CPU cores have their share of the host's heads, by bytes and over the slice; heads of other tiers stay
+// where they are.
+TEST(KvLayout, CpuCoresHaveTheirShareOfTheHost) {
+  for (const TierShares shares : {TierShares{20, 80}, {50, 25}, {0, 100}})
+    for (const double cpu_share : {0.0, 0.1, 0.33, 0.9, 1.0}) {
+      const RowFormat format{StorageFormat::native, DType::f16, 64};
+      const auto layout = lay_out_kv(ragged_round(2, 3, 4), 12, 12, format, shares, cpu_share);
+      EXPECT_NEAR(static_cast<double>(layout.cpu_bytes) / static_cast<double>(layout.bytes[1]), cpu_share,
+                  0.02);
+      const double total = static_cast<double>(layout.bytes[0] + layout.bytes[1] + layout.bytes[2]);
+      EXPECT_NEAR(100 * static_cast<double>(layout.bytes[1]) / total, shares.host, 1.0);
+      Bytes of_blocks = 0;
+      for (const KvBlock& block : layout.blocks) {
+        Bytes of_segments = 0;
+        for (const KvSegment& segment : block.segments) {
+          EXPECT_TRUE(!segment.on_cpu || segment.tier == Tier::host);
+          if (segment.on_cpu) of_segments += segment.bytes();
+        }
+        EXPECT_LE(of_segments, block.cpu_bytes);
+        of_blocks += block.cpu_bytes;
+      }
+      EXPECT_EQ(of_blocks, layout.cpu_bytes);
+    }
+}
+
 }  // namespace
 }  // namespace optpipe::memory
