@@ -31,6 +31,7 @@ nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig
           {"kv_format", name_of(policy.kv_format)},
           {"attention", name_of(policy.attention)},
           {"attention_share", policy.cpu_attention()},
+          {"attention_sparsity", policy.attention_sparsity},
           {"max_new_tokens", options.max_new_tokens}};
 }
 

@@ -102,6 +102,18 @@ TEST_P(Invariance, AnyPlaceOfAttention) {
       }
 }
 
+// Sparse attention changes tokens, but not with the place.
+TEST_P(Invariance, AnyPlaceOfSparseAttention) {
+  Setting setting{.percent = kPercents[5], .gpu_batch_size = 2, .gpu_batches = 2};
+  setting.attention_sparsity = 0.3;
+  const auto reference = run_pipeline(golden_.model, setting, golden_.prompts, new_tokens_);
+  EXPECT_NE(reference.last_logits, reference_.last_logits) << "everything counted";
+  setting.attention = memory::AttentionPlace::split;
+  const auto output = run_pipeline(golden_.model, setting, golden_.prompts, new_tokens_);
+  EXPECT_EQ(output.tokens, reference.tokens);
+  EXPECT_EQ(output.last_logits, reference.last_logits);
+}
+
 TEST_P(Invariance, AnyNumberOfThreads) {
   for (const int threads : {2, 3}) expect_same({.ranks = 2, .percent = kPercents[4], .threads = threads});
 }

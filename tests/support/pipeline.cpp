@@ -64,6 +64,7 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
   options.policy.kv_format = setting.kv_format;
   options.policy.attention = setting.attention;
   options.policy.attention_share = setting.attention_share;
+  options.policy.attention_sparsity = setting.attention_sparsity;
   options.sampling = setting.sampling;
   options.threads = setting.threads;
   options.offload_directory = std::filesystem::temp_directory_path();

@@ -23,7 +23,7 @@ struct Setting {
   StorageFormat weight_format = StorageFormat::native, kv_format = StorageFormat::native;
   std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
   memory::AttentionPlace attention = memory::AttentionPlace::gpu;
-  double attention_share = 0.5;
+  double attention_share = 0.5, attention_sparsity = 1;
 };
 std::string to_string(const Setting& setting);
 

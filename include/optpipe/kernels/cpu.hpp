@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -77,7 +78,17 @@ struct AttentionTask {
   float* out = nullptr;  // [rows, heads · dim], row stride q_stride
   std::int64_t rows = 0, context = 0, heads = 0;
   std::int64_t q_stride = 0, kv_stride = 0;  // in elements; quantized rows lie side by side
+  // Of a new token (rows = 1): besides its own position so many count in the sum over values, those with the
+  // largest weights (the first of equal ones); weights stay those of the softmax over all positions. Values
+  // of 16 and 32 bits that do not count are not read.
+  std::int64_t kept = std::numeric_limits<std::int64_t>::max();
 };
+// What FlexGen's --attn-sparsity keeps of a context: the share, rounded down, of the positions before the
+// last.
+constexpr std::int64_t kept_positions(double sparsity, std::int64_t context) {
+  return sparsity >= 1 ? std::numeric_limits<std::int64_t>::max()
+                       : static_cast<std::int64_t>(sparsity * static_cast<double>(context - 1));
+}
 // softmax(q · kᵀ · dim^-0.5) · v for every task, softmax in fp32. A head is a run of `kv`, which gives
 // head_dim.
 void attention(std::span<const AttentionTask> tasks, const RowFormat& kv, int threads);

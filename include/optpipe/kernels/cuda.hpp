@@ -162,6 +162,7 @@ struct AttentionRows {
   const Half* q = nullptr;
   Half* out = nullptr;                        // must not overlap q
   std::int64_t q_stride = 0, out_stride = 0;  // in elements
+  double sparsity = 1;  // of attention_decode: see AttentionTask::kept and kept_positions
 };
 // out = softmax(q · kᵀ · head_dim^-0.5) · v for each new row and head; a row attends to the positions of its
 // segment up to its own. The segments hold the new rows already. Positions behind the context are not read.

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "optpipe/base/storage_format.hpp"
@@ -18,6 +19,7 @@ struct DecodeTask {
   std::byte *keys = nullptr, *values = nullptr;
   std::int64_t context = 0;  // with the new position; at least 1
   std::int64_t heads = 0;
+  std::int64_t kept = std::numeric_limits<std::int64_t>::max();  // as AttentionTask's
 };
 
 // Appends k and v to the caches and attends: out = softmax(q · kᵀ · dim^-0.5) · v, with the bits of

@@ -52,6 +52,9 @@ struct Policy {
   // With AttentionPlace::split, what CPU cores attend to of the KV cache on the host, by bytes: 0 to 1. None:
   // so that both finish together, which planner/attention.hpp works out.
   std::optional<double> attention_share;
+  // In decode, the part of the values before a token's own that count, those with the largest weights: 0
+  // to 1.
+  double attention_sparsity = 1;
 
   // The share that goes with the place, which must have been settled (planner/attention.hpp).
   double cpu_attention() const;

@@ -26,6 +26,7 @@ json input_of(const BenchOptions& options, const model::ModelConfig& config, con
           {"kv_format", name_of(policy.kv_format)},
           {"attention", name_of(policy.attention)},
           {"attention_share", policy.cpu_attention()},
+          {"attention_sparsity", policy.attention_sparsity},
           {"prompt_len", workload.prompt_len},
           {"gen_len", workload.gen_len},
           {"cut_gen_len", workload.is_cut() ? json(workload.run_len) : json(nullptr)}};

@@ -102,28 +102,6 @@ void add_idle_options(CLI::App& app, BenchOptions& o) {
   add_value("--pin-weight", "BOOL", "Memory that a GPU copies from is always pinned, at its exact size");
 }
 
-// FlexGen's flags for what this version does not offer.
-void add_refused_options(CLI::App& app) {
-  const auto refuse = [&](const char* name, const char* why) {
-    if (app.get_option_no_throw(name) != nullptr) return;
-    app.add_flag_callback(
-           name, [=] { throw UsageError(fmt::format("{}: {}; leave it out", name, why)); },
-           fmt::format("Refused: {}", why))
-        ->group(kIdleGroup);
-  };
-  if (app.get_option_no_throw("--attn-sparsity") != nullptr) return;
-  app.add_option_function<double>(
-         "--attn-sparsity",
-         [](const double& share) {
-           if (share != 1)
-             throw UsageError(fmt::format(
-                 "--attn-sparsity {}: attention is always dense in this version; leave it out", share));
-         },
-         "Refused but for 1: attention is always dense in this version")
-      ->type_name("N")
-      ->group(kIdleGroup);
-}
-
 }  // namespace
 
 void add_bench_options(CLI::App& app, BenchOptions& o) {
@@ -137,7 +115,6 @@ void add_bench_options(CLI::App& app, BenchOptions& o) {
   add_output_options(app, o);
   add_check_options(app, o);
   add_idle_options(app, o);
-  add_refused_options(app);
 }
 
 void check(BenchOptions& o) {

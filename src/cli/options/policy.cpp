@@ -29,6 +29,14 @@ void add_attention_options(CLI::App& app, RunOptions& o) {
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("0..1")
       ->group(kGroup);
+  app.add_option(
+         "--attn-sparsity", o.policy.attention_sparsity,
+         "Of the values before a new token's own, the part that counts: those with the largest attention "
+         "weights (1: all). Changes tokens")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("0..1")
+      ->default_str("1")
+      ->group(kGroup);
   app.add_flag_callback(
          "--cpu-cache-compute,--cpu", [&o] { o.policy.attention = AttentionPlace::cpu; },
          "The same as --attention cpu")
@@ -102,6 +110,9 @@ void check_policy(RunOptions& o) {
   memory::set_percent(o.policy, o.percent);
   if (o.policy.attention_share && o.policy.attention != memory::AttentionPlace::split)
     throw UsageError("--attention-share goes with --attention split");
+  if (o.policy.attention_sparsity < 1 && is_quantized(o.policy.kv_format))
+    throw UsageError(
+        "--attn-sparsity goes with keys and values in the model's own format, not quantized ones");
 }
 
 }  // namespace optpipe::cli

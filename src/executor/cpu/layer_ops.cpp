@@ -115,7 +115,8 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
   }
 }
 
-void LayerOps::append(const NewRows& rows, const std::vector<KvStore::Segment>& segments, const RowFormat& format) const {
+void LayerOps::append(const NewRows& rows, const std::vector<KvStore::Segment>& segments,
+                      const RowFormat& format) const {
   const std::int64_t dim = config_.head_dim();
   for (const auto& segment : segments) {
     // A chunk may hold the end of one sequence and the beginning of others.
@@ -132,7 +133,7 @@ void LayerOps::append(const NewRows& rows, const std::vector<KvStore::Segment>& 
 }
 
 void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place,
-                      std::int32_t buffer) {
+                      std::int32_t buffer, double sparsity) {
   const std::int64_t h = config_.hidden, dim = config_.head_dim();
   const AttentionBuffer on = attention(buffer);
   const auto segments = kv.segments(place, rows);
@@ -143,6 +144,7 @@ void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::P
     tasks.push_back({on.q + row * on.q_stride + column, segment.keys, segment.values,
                      on.attended + row * h + column, segment.rows.count,
                      segment.rows.position + segment.rows.count, segment.heads, h, segment.heads * dim});
+    if (!rows.prompt) tasks.back().kept = kernels::kept_positions(sparsity, tasks.back().context);
   }
   kernels::attention(tasks, kv.layout().format, threads_);
 }

@@ -32,7 +32,9 @@ class LayerOps {
   // q[rows, h] → attention buffer; keys and values → cache. `group`: of the layer's weights, in `slot`.
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const float* x, KvStore& kv,
                    const KvStore::Place& place, std::int32_t buffer);
-  void attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place, std::int32_t buffer);
+  // `sparsity`: of new tokens (memory::Policy).
+  void attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place, std::int32_t buffer,
+              double sparsity);
   // x += attention output · Woᵀ; x += feed-forward(x); with norms before or after, as the model has them.
   void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x,
                     std::int32_t buffer);
@@ -68,7 +70,8 @@ class LayerOps {
     std::int64_t stride;
   };
   // Narrows keys and values into the cache.
-  void append(const NewRows& rows, const std::vector<KvStore::Segment>& segments, const RowFormat& format) const;
+  void append(const NewRows& rows, const std::vector<KvStore::Segment>& segments,
+              const RowFormat& format) const;
   void linear(const Use& use, model::Role weight, model::Role bias, const float* x, std::int64_t rows,
               kernels::Epilogue epilogue, float* out, std::int64_t out_stride = 0) const;
   void norm(const Use& use, model::Role weight, model::Role bias, const float* x, std::int64_t rows,

@@ -280,10 +280,11 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
   }
 }
 
-void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer) {
+void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer, double sparsity) {
   const std::int64_t h = config_.hidden;
   const AttentionBuffer on = attention(buffer);
-  const gpu::AttentionRows buffers{on.q, on.attended, buffer != 0 || are_together(rows) ? 3 * h : h, h};
+  const gpu::AttentionRows buffers{on.q, on.attended, buffer != 0 || are_together(rows) ? 3 * h : h, h,
+                                   sparsity};
   const gpu::KvBatch batch = tasks(0, rows.rows);
   if (buffer != 0) gpu::append_kv(context_, batch, config_.head_dim(), on.q + h, on.q + 2 * h, 3 * h);
   if (rows.prompt)

@@ -48,7 +48,7 @@ class CudaOps {
   // `buffer`: of attention, as in LayerOps.
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
                    const TaskSource& tasks, std::int32_t buffer);
-  void attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer);
+  void attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer, double sparsity);
   void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x,
                     std::int32_t buffer);
 

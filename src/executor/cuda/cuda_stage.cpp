@@ -223,7 +223,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
       case StepKind::project_qkv:
         return ops_.project_qkv(group(step), weight_slot, rows, work(), tasks, attention);
       case StepKind::attend:
-        return ops_.attend(rows, tasks, attention);
+        return ops_.attend(rows, tasks, attention, options_.policy.attention_sparsity);
       case StepKind::feed_forward:
         return ops_.feed_forward(group(step), weight_slot, rows, work(), attention);
       default:

@@ -199,9 +199,9 @@ bool BaseStage::run_host_step(const Program& program, const Step& step) {
   if (step.kind != StepKind::attend_host) return false;
   const BatchRows rows = batches_.rows(step);
   if (rows.rows > 0)
-    host_attention_.attend(
-        program.index_of(step, BufferKind::host_rows), kv_.cpu_segments(place(program, step), rows),
-        kv_.layout().format, options_.threads);
+    host_attention_.attend(program.index_of(step, BufferKind::host_rows),
+                           kv_.cpu_segments(place(program, step), rows), kv_.layout().format,
+                           options_.policy.attention_sparsity, options_.threads);
   return true;
 }
 

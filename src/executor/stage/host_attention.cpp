@@ -1,5 +1,6 @@
 #include "executor/stage/host_attention.hpp"
 
+#include "optpipe/kernels/cpu.hpp"
 #include "optpipe/kernels/decode_attention.hpp"
 
 namespace optpipe::executor {
@@ -15,15 +16,16 @@ HostAttention::HostAttention(const planner::StagePlan& plan, std::int64_t hidden
 }
 
 void HostAttention::attend(std::int32_t slot, const std::vector<KvStore::Segment>& segments,
-                           const RowFormat& cache, int threads) const {
+                           const RowFormat& cache, double sparsity, int threads) const {
   std::vector<kernels::DecodeTask> tasks;
   for (const auto& segment : segments) {
     const auto row = static_cast<Bytes>(segment.rows.first_row);
     const Bytes column = static_cast<Bytes>(segment.first_head * cache.run) * size_of(dtype_);
     const std::byte* q = qkv(slot) + 3 * row * row_bytes_ + column;
+    const auto context = segment.rows.position + segment.rows.count;
     tasks.push_back({q, q + row_bytes_, q + 2 * row_bytes_, output(slot) + row * row_bytes_ + column,
-                     segment.keys, segment.values, segment.rows.position + segment.rows.count,
-                     segment.heads});
+                     segment.keys, segment.values, context, segment.heads,
+                     kernels::kept_positions(sparsity, context)});
   }
   kernels::decode_attention(tasks, dtype_, cache, threads);
 }

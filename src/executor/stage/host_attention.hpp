@@ -22,7 +22,7 @@ class HostAttention {
 
   // Appends the rows' keys and values to `segments` and attends to these, for a decode step.
   void attend(std::int32_t slot, const std::vector<KvStore::Segment>& segments, const RowFormat& cache,
-              int threads) const;
+              double sparsity, int threads) const;
 
  private:
   DType dtype_;

@@ -10,6 +10,7 @@
 #include "kernels/cpu/attention_codes-inl.hpp"
 #include "kernels/cpu/attention_parts-inl.hpp"
 #include "kernels/cpu/attention_plan.hpp"
+#include "kernels/cpu/keep_largest.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/quantized-inl.hpp"
 #include "kernels/cpu/scratch.hpp"
@@ -69,6 +70,21 @@ HWY_ATTR void scale(const float* q, std::int64_t dim, float* to, std::int64_t pi
 
 HWY_ATTR void store_row(const float* sums, std::int64_t dim, float* out) { std::copy_n(sums, dim, out); }
 
+// The kept values' sum of one head: weights of the others are 0.
+template <class T>
+HWY_ATTR void add_kept(const Frame<T>& f, std::int64_t head) {
+  const float* weights = f.scores + head * f.scores_pitch;
+  const T* values = f.v + head * f.dim;
+  for (std::int64_t p = 0; p < f.limit; ++p) {
+    if (weights[p] == 0) continue;
+    std::int64_t end = p + 1;
+    while (end < f.limit && weights[end] != 0) ++end;
+    add_weighted_rows<1>(weights + p, 0, values + p * f.stride, f.stride, end - p, f.dim,
+                         f.sums + head * f.pitch, 0);
+    p = end;
+  }
+}
+
 // One query of several heads: keys and values pass once, straight into registers, in the order of memory.
 template <class T>
 HWY_ATTR void decode(const AttentionTask& task, const AttentionUnit& unit, const Frame<T>& f) {
@@ -87,7 +103,12 @@ HWY_ATTR void decode(const AttentionTask& task, const AttentionUnit& unit, const
   }
   for (std::int64_t h = 0; h < heads; ++h) softmax(f.scores + h * f.scores_pitch, f.limit);
   std::fill_n(f.sums, heads * f.pitch, 0.0f);
-  for (std::int64_t p = 0; p < f.limit; p += kStreamPositions) {
+  const bool sparse = task.kept < f.limit - 1;
+  for (std::int64_t h = 0; sparse && h < heads; ++h) {
+    keep_largest(f.scores + h * f.scores_pitch, f.limit - 1, task.kept);
+    add_kept(f, h);
+  }
+  for (std::int64_t p = 0; !sparse && p < f.limit; p += kStreamPositions) {
     const std::int64_t count = std::min(kStreamPositions, f.limit - p);
     for (std::int64_t h = 0; h < heads; ++h) {
       const T* values = f.v + p * f.stride + h * f.dim;
@@ -155,6 +176,7 @@ HWY_ATTR void prefill(const AttentionTask& task, const AttentionUnit& unit, std:
     score_block(f, rows, first_limit, p, end);
   }
   for (std::int64_t r = 0; r < rows; ++r) softmax(f.scores + r * f.scores_pitch, first_limit + r);
+  if (task.rows == 1) keep_largest(f.scores, f.limit - 1, task.kept);
   std::fill_n(f.sums, rows * f.pitch, 0.0f);
   for (std::int64_t p = 0; p < f.limit; p += kPositions) {
     const std::int64_t end = std::min(p + kPositions, f.limit);
@@ -208,7 +230,10 @@ HWY_ATTR void decode_codes(const AttentionTask& task, const AttentionUnit& unit,
   for (std::int64_t h = 0; h < heads; ++h) scale(q + h * f.dim, f.dim, f.q + h * f.pitch, f.pitch);
   for (std::int64_t p = 0; p < f.limit; p += kTileColumns)
     dot_codes<format>(rows, f.q, f.pitch, p, f.limit - 1, f.scores + p, f.scores_pitch);
-  for (std::int64_t h = 0; h < heads; ++h) softmax(f.scores + h * f.scores_pitch, f.limit);
+  for (std::int64_t h = 0; h < heads; ++h) {
+    softmax(f.scores + h * f.scores_pitch, f.limit);
+    keep_largest(f.scores + h * f.scores_pitch, f.limit - 1, task.kept);
+  }
   std::fill_n(f.sums, heads * f.pitch, 0.0f);
   rows.data = f.v;
   for (std::int64_t p = 0; p < f.limit; p += kStreamPositions)

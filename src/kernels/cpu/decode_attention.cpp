@@ -39,7 +39,8 @@ void decode_attention(std::span<const DecodeTask> tasks, DType rows, const RowFo
                       .context = task.context,
                       .heads = task.heads,
                       .q_stride = width,
-                      .kv_stride = width});
+                      .kv_stride = width,
+                      .kept = task.kept});
     at += 4 * width;
   }
   const auto wide_rows = [&own = attend, dim](std::int64_t i, const DecodeTask& task) {

@@ -86,6 +86,11 @@ void attention_decode(Context& context, const KvBatch& batch, std::int64_t head_
                       const AttentionRows& rows) {
   if (!check_batch(batch, head_dim)) return;
   OPTPIPE_CHECK(batch.most_rows <= 1, "decode of {} rows a sequence", batch.most_rows);
+  if (rows.sparsity < 1) {
+    OPTPIPE_CHECK(batch.most_context <= kMostSparseContext, "sparse attention over {} positions",
+                  batch.most_context);
+    return launch_sparse_attention(batch, head_dim, rows, is_wide(batch, head_dim, rows), context.stream());
+  }
   auto& parts = context.parts();
   launch_row_attention({.batch = batch,
                         .head_dim = head_dim,

@@ -6,14 +6,12 @@
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/cuda/status.hpp"
 #include "kernels/cuda/vectors.cuh"
-#include "optpipe/base/check.hpp"
 
 namespace optpipe::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 128;
 constexpr float kLog2e = 1.44269504f;
-constexpr std::int64_t kMostShared = 40 << 10;  // bytes of scores
 
 // The largest of all threads' values, on all threads.
 __device__ float block_most(float value, float* scratch) {
@@ -40,7 +38,7 @@ __device__ void keep_largest(float* scores, int count, int kept, int* scratch) {
     if (count_if([next](std::uint32_t key) { return key >= next; }) >= kept) least = next;
   }
   const int equals = kept - count_if([least](std::uint32_t key) { return key > least; });
-  bool drop[kMostShared / sizeof(float) / kThreads];
+  bool drop[kMostSparseContext / kThreads];
   int turn = 0;
   for (int p = threadIdx.x; p < count; p += kThreads, ++turn) {
     const std::uint32_t key = key_of(scores[p]);
@@ -132,7 +130,6 @@ Kernel kernel_for(std::int64_t dim) {
 void launch_sparse_attention(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows,
                              bool wide, Stream stream) {
   const std::int64_t shared = batch.most_context * static_cast<std::int64_t>(sizeof(float));
-  OPTPIPE_CHECK(shared <= kMostShared, "sparse attention over {} positions", batch.most_context);
   const Kernel kernel = wide ? kernel_for<true>(head_dim) : kernel_for<false>(head_dim);
   kernel<<<dim3(static_cast<unsigned>(batch.most_heads), static_cast<unsigned>(batch.count)), kThreads,
            static_cast<std::size_t>(shared), stream>>>(batch.tasks, static_cast<int>(head_dim), rows);

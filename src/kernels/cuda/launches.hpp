@@ -45,6 +45,10 @@ struct RowAttention {
   int splits = 0;
   float* partials = nullptr;
 };
+// Of tasks of one row each, rows.sparsity < 1. A head's scores are in shared memory.
+inline constexpr std::int64_t kMostSparseContext = 10 << 10;
+void launch_sparse_attention(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows,
+                             bool wide, Stream stream);
 std::int64_t partial_floats(const KvBatch& batch, std::int64_t head_dim, int splits);
 void launch_row_attention(const RowAttention& attention, Stream stream);
 // Its kernel where keys and values are quantized.

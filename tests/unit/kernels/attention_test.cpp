@@ -1,4 +1,8 @@
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
 
 #include "optpipe/kernels/cpu.hpp"
 #include "unit/kernels/support.hpp"
@@ -58,7 +62,8 @@ struct Sequence {
   }
 
   // Of one query: the values, and the sums of their terms' absolute values.
-  std::pair<std::vector<double>, std::vector<double>> expected(std::int64_t query) const {
+  std::pair<std::vector<double>, std::vector<double>> expected(
+      std::int64_t query, std::size_t kept = std::numeric_limits<std::size_t>::max()) const {
     std::pair<std::vector<double>, std::vector<double>> result;
     for (std::int64_t h = 0; h < heads; ++h) {
       std::vector<double> weights;
@@ -72,6 +77,12 @@ struct Sequence {
         most = std::max(most, weights.back());
       }
       for (double& weight : weights) total += weight = std::exp(weight - most);
+      if (kept + 1 < weights.size()) {
+        std::vector<std::size_t> order(weights.size() - 1);
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t p) { return weights[p]; });
+        for (std::size_t i = kept; i < order.size(); ++i) weights[order[i]] = 0;
+      }
       for (std::int64_t i = 0; i < dim; ++i) {
         double sum = 0, magnitude = 0;
         for (std::int64_t p = 0; p <= query; ++p) {
@@ -188,6 +199,25 @@ TEST_P(Attention, HugeScoresGiveNoNaN) {
   }
   for (const float value : sequence.run(0, 20)) EXPECT_TRUE(std::isfinite(value));
   EXPECT_TRUE(same_bits(sequence.row(sequence.run(19, 1), 19), sequence.row(sequence.run(0, 20), 19)));
+}
+
+// FlexGen's sparse attention, written out: the softmax over all positions, then the sum over the values with
+// the largest weights and the newest one.
+TEST_P(Attention, SparseCountsTheLargestWeightsOnly) {
+  for (const DType type : testing::kAllTypes)
+    for (const std::int64_t context : {1, 2, 70, 131})
+      for (const double sparsity : {0.0, 0.1, 0.5, 0.99, 1.0}) {
+        const Sequence sequence(type, context, 3, 64, 1);
+        std::vector<float> out = sequence.poisoned();
+        AttentionTask task = sequence.task(out, context - 1, 1, 0, 3);
+        task.kept = kept_positions(sparsity, context);
+        attention({&task, 1}, 64, type, 2);
+        const auto kept = sparsity < 1 ? static_cast<std::size_t>(sparsity * static_cast<double>(context - 1))
+                                       : static_cast<std::size_t>(context - 1);
+        const auto [values, magnitudes] = sequence.expected(context - 1, kept);
+        ASSERT_LT(testing::rounding_error(sequence.row(out, context - 1), values, magnitudes), kTolerance)
+            << name_of(type) << " context " << context << " sparsity " << sparsity;
+      }
 }
 
 TEST_P(Attention, NoTasksAndNoRowsDoNothing) {

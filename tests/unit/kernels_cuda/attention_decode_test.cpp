@@ -42,6 +42,17 @@ TEST_F(AttentionDecode, AnyAlignmentWorks) {
         .attend_and_check(context(), true);
 }
 
+TEST_F(AttentionDecode, SparseCountsTheLargestWeightsOnly) {
+  for (const std::int64_t dim : {7, 64, 80, 128})
+    for (const double sparsity : {0.0, 0.1, 0.5})
+      Batch(random, ragged(3, dim)).attend_and_check(context(), true, 1, sparsity);
+}
+
+// All scores are the same: the first positions count.
+TEST_F(AttentionDecode, SparseTakesTheFirstOfEqualWeights) {
+  Batch(random, ragged(2, 64)).attend_and_check(context(), true, 0, 0.3);
+}
+
 TEST_F(AttentionDecode, SharpAndFlatSoftmax) {
   for (const double scale : {0.0, 0.01, 5.0})
     Batch(random, {.heads = 2, .dim = 128, .sequences = {{900, 1}}}).attend_and_check(context(), true, scale);

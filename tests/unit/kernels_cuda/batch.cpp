@@ -100,7 +100,7 @@ void Batch::append_and_check(Context& context) {
   EXPECT_EQ(device_pool_->values(), pool(true)) << "dim " << shape_.dim << " shift " << shape_.shift;
 }
 
-void Batch::attend_and_check(Context& context, bool decode, double scale) {
+void Batch::attend_and_check(Context& context, bool decode, double scale, double sparsity) {
   Halves queries = q_;
   for (std::size_t i = 0; i < queries.bits.size(); ++i) {
     queries.bits[i] = float_to_half(static_cast<float>(queries.values[i] * scale));
@@ -109,7 +109,7 @@ void Batch::attend_and_check(Context& context, bool decode, double scale) {
   const auto host = pool(true);
   upload(host);
   const auto q = queries.upload(), out = Array<Half>::filled(rows_ * stride(), kPoison);
-  const AttentionRows rows{q.get(), out.get(), stride(), stride()};
+  const AttentionRows rows{q.get(), out.get(), stride(), stride(), sparsity};
   if (decode)
     attention_decode(context, uploaded(), shape_.dim, rows);
   else
@@ -130,6 +130,7 @@ void Batch::attend_and_check(Context& context, bool decode, double scale) {
                      .heads = segment.heads,
                      .q_stride = stride(),
                      .kv_stride = segment.heads * shape_.dim});
+    if (decode) tasks.back().kept = kept_positions(sparsity, tasks.back().context);
   }
   attention(tasks, shape_.row(), 4);
   // Tensor cores take halves: quantized values, which are none, are rounded once more on their way to them.

@@ -29,7 +29,7 @@ class Batch {
   // Poisons everything behind the old context, appends the new rows, and compares what is there then.
   void append_and_check(Context& context);
   // Fills the whole context (behind it is NaN), attends, and compares with the CPU.
-  void attend_and_check(Context& context, bool decode, double scale = 1);
+  void attend_and_check(Context& context, bool decode, double scale = 1, double sparsity = 1);
 
   const BatchShape& shape() const { return shape_; }
   KvBatch uploaded() const {
