@@ -78,13 +78,14 @@ std::vector<Ledger> plan_run(const RunRequest& run, const memory::Policy& policy
   const int ranks = static_cast<int>(run.ranks.size());
   const auto rounds = memory::make_rounds(run.sequences, policy, ranks);
   // Ranks in the middle of a long pipeline are alike.
-  std::map<std::tuple<std::int64_t, bool, bool, Backend, DType, int, Bytes>, Ledger> known;
+  std::map<std::tuple<std::int64_t, std::int64_t, bool, bool, Backend, DType, int, Bytes>, Ledger> known;
   std::vector<Ledger> ledgers;
   for (std::size_t i = 0; i < run.ranks.size(); ++i) {
     const RankResources& rank = run.ranks[i];
     const model::StageSlice& slice = run.slices[i];
-    const auto [entry, is_new] = known.try_emplace(
-        {slice.layers, slice.embedding, slice.head, rank.backend, rank.weights, rank.threads, rank.process});
+    const auto [entry, is_new] =
+        known.try_emplace({slice.layers, slice.run_layers, slice.embedding, slice.head, rank.backend,
+                           rank.weights, rank.threads, rank.process});
     if (is_new) {
       const StagePlan plan =
           plan_stage({run.config, slice, rank.weights, rounds, policy, ranks, rank.backend, run.device_link});

@@ -37,7 +37,7 @@ StagePlan plan_stage(const StageRequest& request) {
   StagePlan plan;
   plan.backend = backend;
   plan.device_link = gpu && device_link;
-  plan.neighbours = (slice.embedding ? 0 : 1) + (slice.head ? 0 : 1);
+  plan.neighbours = (slice.receives_hidden() ? 1 : 0) + (slice.sends_hidden() ? 1 : 0);
   plan.bounds = bounds_of(rounds, policy, ranks);
   plan.needs = gpu ? cuda::needs(config, slice, plan.bounds, !device_link, policy.weight_format)
                    : cpu::needs(config, slice, weights, plan.bounds);
