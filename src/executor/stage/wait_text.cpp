@@ -19,9 +19,9 @@ const char* message_of(schedule::StepKind kind) {
 
 std::string describe_wait(const model::StageSlice& slice, const schedule::Step& step) {
   return fmt::format(
-      "this is the stage of layers {}-{}, in the step {}: {} of micro-batch {}, GPU batch {}, token step {}",
-      slice.first.value, slice.end().value - 1, name_of(step.kind), message_of(step.kind),
-      step.micro_batch.value, step.gpu_batch.value, step.token_step.value);
+      "this is the stage of {}, in the step {}: {} of micro-batch {}, GPU batch {}, token step {}",
+      to_string(slice), name_of(step.kind), message_of(step.kind), step.micro_batch.value,
+      step.gpu_batch.value, step.token_step.value);
 }
 
 }  // namespace optpipe::executor
