@@ -45,6 +45,16 @@ TEST(Bench, AgreesWithOneStageWithoutOffloading) {
               HasSubstr("verified: 16 tokens of 4 prompts in one stage without offloading, 0 of them"));
 }
 
+// What changes tokens by itself stays in the second placement.
+TEST(Bench, AgreesWithOneStageOfTheSameFormats) {
+  const auto finished =
+      run_optpipe(bench(kSmall + Words{"--verify", "--compress-weight", "--compress-cache", "--cpu"} +
+                        percent("0 50 0 100 0 50")));
+  EXPECT_EQ(finished.status, 0) << finished.err;
+  EXPECT_THAT(finished.out,
+              HasSubstr("verified: 16 tokens of 4 prompts in one stage without offloading, 0 of them"));
+}
+
 TEST(Bench, RefusesWhatItCannotRun) {
   expect_refused(run_optpipe(bench({"--world-size", "4"})), 2, {"--world-size 4", "mpirun -n 4"});
   expect_refused(run_optpipe(bench({"--prompt-len", "5000"})), 2, {"--prompt-len 5000", "positions"});

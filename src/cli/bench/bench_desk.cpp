@@ -42,9 +42,10 @@ std::string automatic_log_name(const BenchOptions& options) {
   const std::string name = model.empty() ? fs::path(options.model.model).parent_path().filename() : model;
   std::string percent;
   for (const double each : options.run.percent) percent += fmt::format("{}-", each);
-  return fmt::format("fo-{}-gbs{}-ngbs{}-prompt{}-gen{}-percent-{}gpu-cache{}{}.log",
+  return fmt::format("fo-{}-gbs{}-ngbs{}-prompt{}-gen{}-percent-{}{}{}{}.log",
                      name.substr(name.rfind('-') + 1), policy.gpu_batch_size, policy.gpu_batches,
                      options.prompt_len, options.gen_len, percent,
+                     policy.attention == memory::AttentionPlace::cpu ? "cpu-cache" : "gpu-cache",
                      policy.weight_format == StorageFormat::native ? "" : "-compw",
                      policy.kv_format == StorageFormat::native ? "" : "-compc");
 }

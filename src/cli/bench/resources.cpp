@@ -53,6 +53,7 @@ void for_each_queue(const Resources& resources, const metrics::RankUse& use, std
 metrics::Freedom freedom_of(const BenchOptions& options, const Job& job, int ranks) {
   const auto& policy = options.run.policy;
   return {.on_gpu = job.gpu.has_value(),
+          .attention_on_cores = policy.cpu_attention() > 0,
           .quantized_weights = is_quantized(policy.weight_format),
           .quantized_kv = is_quantized(policy.kv_format),
           .ranks = ranks,

@@ -15,10 +15,14 @@ std::vector<std::int64_t> choose_prompts(std::int64_t prompts) {
   return {chosen.begin(), chosen.end()};
 }
 
+// Everything in one place; what changes tokens, as formats and sparsity do, stays.
 RunOptions one_stage(RunOptions run) {
   run.percent = {100, 0, 100, 0, 100, 0};
   run.stage_layers.clear();
   memory::Policy policy;
+  policy.weight_format = run.policy.weight_format;
+  policy.kv_format = run.policy.kv_format;
+  policy.attention_sparsity = run.policy.attention_sparsity;
   memory::set_percent(policy, run.percent);
   run.policy = policy;
   return run;
