@@ -108,21 +108,12 @@ void find_best(const PlanOptions& options, const simulator::Site& site, const mo
   write_json(options, to_json(request, result));
 }
 
-// A rank's part of what the machine's cores and devices read of its memory at the same time.
-planner::AttentionCeilings ceilings_of(const simulator::Machine& machine) {
-  const auto& memory = machine.host_memory;
-  const double link = machine.copies.all_in;
-  const double cores =
-      std::min(memory.cores_bytes_s, std::max(memory.total_bytes_s - link, 0.1 * memory.cores_bytes_s));
-  return {link / machine.devices, cores / machine.devices};
-}
-
 memory::Policy settle(const PlannedRun& run) {
   const auto& request = run.request;
   const int ranks = static_cast<int>(request.slices.size());
   return planner::settle_attention(
       run.policy, request.config, request.slices, memory::make_rounds(request.sequences, run.policy, ranks),
-      request.ranks.front().weights, request.ranks.front().backend, ceilings_of(run.site.machine));
+      request.ranks.front().weights, request.ranks.front().backend, simulator::attention_ceilings(run.site.machine));
 }
 
 void plan_policy(const PlanOptions& options, const simulator::Site& site, const model::ModelConfig& config) {

@@ -103,6 +103,8 @@ std::string formats(const memory::Policy& policy) {
   if (is_quantized(policy.weight_format))
     text += fmt::format(" --weight-format {}", name_of(policy.weight_format));
   if (is_quantized(policy.kv_format)) text += fmt::format(" --kv-format {}", name_of(policy.kv_format));
+  if (policy.attention != memory::AttentionPlace::gpu)
+    text += fmt::format(" --attention {}", name_of(policy.attention));
   if (policy.micro_batches > 0) text += fmt::format(" --num-inner-iterations {}", policy.micro_batches);
   return text;
 }

@@ -179,7 +179,7 @@ Cost CostModel::kv(const Program& program, const Step& step) const {
       shape(program).kv.block(step.micro_batch, step.gpu_batch, layer_in_slice(program, step));
   double host_copies = 0, disk_copies = 0;  // keys and values of each segment
   for (const auto& segment : block.segments) {
-    if (segment.tier == Tier::host) host_copies += 2;
+    if (segment.tier == Tier::host && (rows.prompt || !segment.on_cpu)) host_copies += 2;
     if (segment.tier == Tier::disk) disk_copies += 2;
   }
   // Pages around keys on disk are not moved, so their bytes come from the rows.
@@ -192,7 +192,8 @@ Cost CostModel::kv(const Program& program, const Step& step) const {
     case StepKind::write_kv:
       return disk(program.rank, false, on_disk, rows.prompt ? 0 : disk_copies);
     default: {
-      const double on_host = bytes_of_kv(program, step, BufferKind::kv_host, positions);
+      const double on_host = bytes_of_kv(program, step, BufferKind::kv_host, positions) +
+                             bytes_of_kv(program, step, BufferKind::kv_cpu, positions);
       return transfer(program.rank, reads, on_host + on_disk, host_copies + disk_copies);
     }
   }
@@ -254,9 +255,10 @@ Cost CostModel::computation(const Program& program, const Step& step) const {
     case StepKind::attend: {
       const auto& block =
           shape(program).kv.block(step.micro_batch, step.gpu_batch, layer_in_slice(program, step));
-      const double kv_bytes =
-          static_cast<double>(block.on(Tier::device) + block.slot_bytes()) * rows.context / kv_positions();
-      return compute(program.rank, compute_.attend(rows) + between(program, rows),
+      const auto all = static_cast<double>(block.on(Tier::device) + block.slot_bytes());
+      const double by_cores = rows.prompt || all <= 0 ? 0 : static_cast<double>(block.cpu_bytes) / all;
+      const double kv_bytes = all * (1 - by_cores) * rows.context / kv_positions();
+      return compute(program.rank, compute_.attend(rows, 1 - by_cores) + between(program, rows),
                      rows.prompt ? 0 : kv_bytes);
     }
     case StepKind::feed_forward:

@@ -61,14 +61,22 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
                disk_write = machine.disk.write_bytes_s / on_node;
   const double small_copies = batches * layers * batch * 2 * machine.copies.copy_s * (kv.moved() > 0 ? 1 : 0);
 
-  // One micro-batch through one stage: the slowest of what runs side by side.
   // Of looped stages, one load of a chunk serves all micro-batches, and hidden states come back once a chunk.
   const bool looped = policy.stages == memory::Stages::looped && ranks > 1;
   const double loads = looped ? 1 / micro_batches : 1;
   const double visits = looped ? std::max(1.0, layers / static_cast<double>(policy.chunk_layers)) : 1;
   const double streamed = weights.moved() * slice_bytes * loads;
+  // Attention on cores: so much of the host's keys and values that cores and copies finish together.
+  const double host_kv = kv.host * batches * batch * context * token_kv;
+  const bool split = gpu && policy.attention != memory::AttentionPlace::gpu && host_kv > 0;
+  const auto ceilings = attention_ceilings(machine);
+  const double by_cores =
+      split ? host_kv * planner::balanced_share(
+                            {streamed + kv.disk * batches * batch * context * token_kv, host_kv}, ceilings)
+            : 0;
   const double prefill_kv = batches * batch * prompt * token_kv,
                hidden_moves = batches * layers * rows_hidden;
+  // One micro-batch through one stage: the slowest of what runs side by side.
   const double prefill_stage =
       std::max({prefill_compute * compute.sustained_factor(prefill_compute * micro_batches),
                 (streamed + hidden.moved() * hidden_moves) / in,
@@ -76,9 +84,9 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
                 (weights.disk * slice_bytes * loads + hidden.disk * hidden_moves) / disk_read,
                 (kv.disk * prefill_kv + hidden.disk * hidden_moves) / disk_write});
   const double decode_kv = batches * batch * context * token_kv;
-  const double decode_stage =
-      std::max({decode_compute, (streamed + kv.moved() * decode_kv) / in, small_copies,
-                (weights.disk * slice_bytes * loads + kv.disk * decode_kv) / disk_read});
+  const double decode_stage = std::max(
+      {decode_compute, (streamed + kv.moved() * decode_kv - by_cores) / in, by_cores / ceilings.cpu_bytes_s,
+       small_copies, (weights.disk * slice_bytes * loads + kv.disk * decode_kv) / disk_read});
 
   // Prefill fills and drains the pipeline; in decode a token waits for all stages.
   const double prefill = prefill_stage * (micro_batches + (ranks - 1) / visits);

@@ -39,11 +39,12 @@ class Searcher {
     auto candidates = rate_grid();
     // Of each number of ranks some, since the formula knows their order only roughly.
     std::ranges::stable_sort(candidates, std::greater{}, &Candidate::token_s);
-    std::map<std::tuple<int, StorageFormat, StorageFormat, memory::Stages>, int> taken;
+    std::map<std::tuple<int, StorageFormat, StorageFormat, memory::Stages, memory::AttentionPlace>, int>
+        taken;
     for (const Candidate& candidate : candidates) {
       if (is_over()) break;
       int& count = taken[{candidate.ranks, candidate.policy.weight_format, candidate.policy.kv_format,
-                          candidate.policy.stages}];
+                          candidate.policy.stages, candidate.policy.attention}];
       if (count == kSimulatedOfEach) continue;
       if (try_one(candidate.ranks, candidate.policy)) ++count;
     }
@@ -54,12 +55,13 @@ class Searcher {
  private:
   static constexpr int kSimulatedOfEach = 6;
   using Key = std::tuple<int, double, double, double, double, double, double, std::int64_t, std::int64_t,
-                         std::int64_t, StorageFormat, StorageFormat, memory::Stages, std::int64_t>;
+                         std::int64_t, StorageFormat, StorageFormat, memory::Stages, std::int64_t,
+                         memory::AttentionPlace>;
 
   static Key key_of(int ranks, const Policy& p) {
-    return {ranks,           p.weights.device, p.weights.host,   p.kv.device,   p.kv.host,
-            p.hidden.device, p.hidden.host,    p.gpu_batch_size, p.gpu_batches, p.micro_batches,
-            p.weight_format, p.kv_format,      p.stages,         p.chunk_layers};
+    return {ranks,           p.weights.device, p.weights.host,   p.kv.device,    p.kv.host,
+            p.hidden.device, p.hidden.host,    p.gpu_batch_size, p.gpu_batches,  p.micro_batches,
+            p.weight_format, p.kv_format,      p.stages,         p.chunk_layers, p.attention};
   }
 
   bool is_over() const { return std::chrono::steady_clock::now() >= end_; }
@@ -73,10 +75,14 @@ class Searcher {
           for (Policy policy : batch_sizes(ranks)) {
             policy.weight_format = weights;
             policy.kv_format = kv;
-            rate_shares(ranks, policy, candidates);
-            if (ranks == 1) continue;
-            policy.stages = memory::Stages::looped;
-            rate_shares(ranks, policy, candidates);
+            for (const auto place : {memory::AttentionPlace::gpu, memory::AttentionPlace::automatic})
+              for (const auto stages : {memory::Stages::contiguous, memory::Stages::looped}) {
+                if (place != memory::AttentionPlace::gpu && !request_.site.machine.device.is_gpu) continue;
+                if (stages != memory::Stages::contiguous && ranks == 1) continue;
+                policy.attention = place;
+                policy.stages = stages;
+                rate_shares(ranks, policy, candidates);
+              }
           }
     return candidates;
   }
@@ -157,9 +163,10 @@ class Searcher {
                          : model::balance_stages(request_.config, ranks);
     const auto plan = make_request(request_.site, request_.config, std::move(slices), request_.weights,
                                    std::move(sequences));
-    if (!planner::find_shortages(plan, planner::plan_run(plan, policy)).empty()) return false;
+    const auto settled = settle(plan, policy);
+    if (!settled || !planner::find_shortages(plan, planner::plan_run(plan, *settled)).empty()) return false;
     Found found{ranks, policy, prompts,
-                predict(make_scenario(request_.site, plan, policy), request_.site.machine), 0};
+                predict(make_scenario(request_.site, plan, *settled), request_.site.machine), 0};
     ++result_.simulated;
     if (!found.prediction.deadlock.empty()) return false;
     found.token_s = static_cast<double>(prompts * request_.new_tokens) / found.prediction.total_s();
@@ -167,11 +174,24 @@ class Searcher {
     return true;
   }
 
+  // With its place of attention chosen; nothing where that is the GPU after all, as other candidates have it.
+  std::optional<Policy> settle(const planner::RunRequest& plan, const Policy& policy) const {
+    if (planner::is_settled(policy)) return policy;
+    const auto rounds = memory::make_rounds(plan.sequences, policy, static_cast<int>(plan.slices.size()));
+    const auto settled =
+        planner::settle_attention(policy, plan.config, plan.slices, rounds, plan.ranks.front().weights,
+                                  plan.ranks.front().backend, attention_ceilings(request_.site.machine));
+    if (settled.attention == memory::AttentionPlace::gpu) return std::nullopt;
+    return settled;
+  }
+
   static bool are_alike(const Found& a, const Found& b) {
     return a.ranks == b.ranks && a.policy.gpu_batch_size == b.policy.gpu_batch_size &&
            a.policy.gpu_batches == b.policy.gpu_batches && a.policy.micro_batches == b.policy.micro_batches &&
            a.policy.weight_format == b.policy.weight_format && a.policy.kv_format == b.policy.kv_format &&
-           a.policy.stages == b.policy.stages;
+           a.policy.stages == b.policy.stages &&
+           (a.policy.attention == memory::AttentionPlace::gpu) ==
+               (b.policy.attention == memory::AttentionPlace::gpu);
   }
 
   // Of those that differ in percentages alone, the best.

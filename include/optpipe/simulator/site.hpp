@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "optpipe/planner/attention.hpp"
 #include "optpipe/planner/run_plan.hpp"
 #include "optpipe/simulator/machine.hpp"
 #include "optpipe/simulator/predict.hpp"
@@ -19,6 +20,9 @@ struct Site {
   int threads_of_rank(int ranks) const;
   bool has_device_link(int ranks) const;
 };
+
+// A rank's part of what the machine's cores and devices read of its memory at the same time.
+planner::AttentionCeilings attention_ceilings(const Machine& machine);
 
 // What the planner wants to know of ranks that would run there. A machine whose disk is not known has as much
 // as is wanted.

@@ -14,6 +14,7 @@ Scenario streamed(std::int64_t new_tokens) {
   s.slices = model::balance_stages(s.config, 1);
   s.policy.gpu_batch_size = 48;
   s.policy.gpu_batches = 3;
+  s.threads = 16;
   memory::set_percent(s.policy, std::vector<double>{20, 80, 0, 100, 0, 100});
   for (std::int64_t i = 0; i < 144; ++i) s.sequences.push_back({i, 512, new_tokens});
   return s;

@@ -23,13 +23,20 @@ planner::RunRequest plan_of(const SearchRequest& r, const memory::Policy& policy
   return make_request(r.site, r.config, model::balance_stages(r.config, ranks), r.weights,
                       equal_sequences(policy.prompts_in_flight(ranks), r.prompt_tokens, r.new_tokens));
 }
+// With its place of attention chosen, as plan does it.
+memory::Policy settle(const SearchRequest& r, const memory::Policy& policy, const planner::RunRequest& plan) {
+  const int ranks = static_cast<int>(plan.slices.size());
+  return planner::settle_attention(policy, r.config, plan.slices,
+                                   memory::make_rounds(plan.sequences, policy, ranks), r.weights,
+                                   plan.ranks.front().backend, attention_ceilings(r.site.machine));
+}
 bool fits(const SearchRequest& r, const memory::Policy& policy, int ranks) {
   const auto plan = plan_of(r, policy, ranks);
-  return planner::find_shortages(plan, planner::plan_run(plan, policy)).empty();
+  return planner::find_shortages(plan, planner::plan_run(plan, settle(r, policy, plan))).empty();
 }
 double token_s(const SearchRequest& r, const memory::Policy& policy, int ranks) {
   const auto plan = plan_of(r, policy, ranks);
-  const auto prediction = predict(make_scenario(r.site, plan, policy), r.site.machine);
+  const auto prediction = predict(make_scenario(r.site, plan, settle(r, policy, plan)), r.site.machine);
   return static_cast<double>(policy.prompts_in_flight(ranks) * r.new_tokens) / prediction.total_s();
 }
 
