@@ -19,11 +19,16 @@ struct Remedy {
   double busy_s = 0;  // what it leaves on the queue
 };
 
+// A message through MPI lasts until the peer takes it: its time says who waits, not what binds.
+bool is_network(std::size_t queue) {
+  return queue == static_cast<std::size_t>(Queue::send) || queue == static_cast<std::size_t>(Queue::recv);
+}
+
 // The busiest of the other queues: no remedy on this one goes below it.
 double next_busiest_s(const schedule::PhaseUse& use, std::size_t queue) {
   double most = 0;
   for (std::size_t q = 0; q < kQueues; ++q)
-    if (q != queue) most = std::max(most, use.busy_s[q]);
+    if (q != queue && !is_network(q)) most = std::max(most, use.busy_s[q]);
   return most;
 }
 
@@ -65,7 +70,7 @@ std::optional<Binding> find_binding(const std::vector<RankWork>& ranks, const Fr
     const auto& use = ranks[r].measured;
     if (use.span_s <= 0) continue;
     for (std::size_t q = 0; q < kQueues; ++q)
-      if (use.busy_s[q] / use.span_s > binding.share)
+      if (!is_network(q) && use.busy_s[q] / use.span_s > binding.share)
         binding = {.rank = r, .queue = static_cast<Queue>(q), .share = use.busy_s[q] / use.span_s};
   }
   if (binding.share <= 0) return std::nullopt;
@@ -86,8 +91,6 @@ std::optional<Binding> find_binding(const std::vector<RankWork>& ranks, const Fr
   } else if (binding.queue == Queue::compute &&
              work.kv_share[static_cast<std::size_t>(Queue::compute)] < 0.5) {
     binding.remedy = "a larger --gpu-batch-size, which spreads the reading of weights over more prompts,";
-  } else if (binding.queue == Queue::send || binding.queue == Queue::recv) {
-    binding.remedy = "a faster link between stages (--comm-device)";
   }
   binding.sentence = describe(binding, freedom);
   return binding;

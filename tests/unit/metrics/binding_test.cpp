@@ -57,6 +57,13 @@ TEST(Binding, WaitingStagesWantMoreMicroBatches) {
   EXPECT_THAT(binding->sentence, HasSubstr("--num-inner-iterations"));
 }
 
+TEST(Binding, AMessageThatWaitsForItsPeerBindsNothing) {
+  const auto binding = find_binding(
+      {work({{Queue::send, 9}, {Queue::compute, 1}}), work({{Queue::compute, 7}})}, {.ranks = 2});
+  EXPECT_EQ(binding->rank, 1u);
+  EXPECT_EQ(binding->queue, Queue::compute);
+}
+
 TEST(Binding, CompressedWeightsAreNotCompressedAgain) {
   const auto rank = work({{Queue::load, 10}});  // weights alone
   EXPECT_THAT(find_binding({rank}, {})->remedy, HasSubstr("--compress-weight"));
