@@ -56,7 +56,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"Overlap", with_prompt({"--overlap", "maybe"}), {"--overlap"}},
         Wrong{
             "BatchTooLarge", with_prompt({"--gpu-batch-size", "99999999999"}), {"--gpu-batch-size", "range"}},
-        Wrong{"AttentionElsewhere", with_prompt({"--attention", "tpu"}), {"--attention", "tpu"}},
+        Wrong{"AttentionElsewhere",
+              with_prompt({"--attention", "tpu"}),
+              {"--attention", "tpu", "gpu,cpu,split,auto"}},
         Wrong{"AttentionTwice",
               with_prompt({"--attention", "gpu", "--cpu-cache-compute"}),
               {"--attention", "--cpu-cache-compute"}},

@@ -15,11 +15,11 @@ void add_attention_options(CLI::App& app, RunOptions& o) {
                                                      {"split", AttentionPlace::split},
                                                      {"auto", AttentionPlace::automatic}};
   auto* place =
-      app.add_option(
-             "--attention", o.policy.attention,
+      app.add_option_function<std::string>(
+             "--attention", [&o, places](const std::string& name) { o.policy.attention = places.at(name); },
              "Where new tokens attend to the KV cache on the host: gpu (it crosses to the GPU), cpu "
              "(CPU cores attend to it where it lies), split, or auto (split so that both finish together)")
-          ->transform(CLI::CheckedTransformer(places).description(""))
+          ->check(CLI::IsMember({"gpu", "cpu", "split", "auto"}))
           ->type_name("gpu|cpu|split|auto")
           ->default_str("gpu")
           ->group(kGroup);
