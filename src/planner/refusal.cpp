@@ -43,6 +43,33 @@ std::string describe(const Shortage& s) {
                      largest_classes(s), format_bytes(s.available), s.source);
 }
 
+// Formats other than the model's own, as flags.
+std::string format_flags(const memory::Policy& policy) {
+  std::string text;
+  if (is_quantized(policy.weight_format))
+    text += fmt::format(" --weight-format {}", name_of(policy.weight_format));
+  if (is_quantized(policy.kv_format)) text += fmt::format(" --kv-format {}", name_of(policy.kv_format));
+  return text;
+}
+
+// Compression changes tokens, so it is a way out beside the nearest policy and never a part of it.
+std::string compressed_way_out(const RunRequest& run, const memory::Policy& asked) {
+  struct Choice {
+    bool weights, kv;
+    const char* flags;
+  };
+  for (const Choice& choice :
+       {Choice{true, false, "--compress-weight"}, Choice{false, true, "--compress-cache"},
+        Choice{true, true, "--compress-weight --compress-cache"}}) {
+    memory::Policy policy = asked;
+    if (choice.weights) policy.weight_format = StorageFormat::q4;
+    if (choice.kv) policy.kv_format = StorageFormat::q4;
+    if (find_shortages(run, plan_run(run, policy)).empty())
+      return fmt::format("; with {} all of it fits as asked, but tokens may differ", choice.flags);
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string refusal(const RunRequest& run, const memory::Policy& asked,
@@ -50,9 +77,11 @@ std::string refusal(const RunRequest& run, const memory::Policy& asked,
   std::string text = fmt::format("{} does not fit: {}", run.config.name, describe(shortages.front()));
   if (shortages.size() > 1) text += fmt::format("; {} more of the like", shortages.size() - 1);
   if (const auto nearest = find_nearest(run, asked))
-    return fmt::format("{}; the nearest policy that fits: {} ({})", text, flags_of(nearest->policy),
-                       fmt::join(nearest->changes, ", "));
-  return text + "; no smaller batch and no other --percent fits: use more ranks, or a larger machine";
+    text += fmt::format("; the nearest policy that fits: {}{} ({})", flags_of(nearest->policy),
+                        format_flags(nearest->policy), fmt::join(nearest->changes, ", "));
+  else
+    text += "; no smaller batch and no other --percent fits: use more ranks, or a larger machine";
+  return text + compressed_way_out(run, asked);
 }
 
 }  // namespace optpipe::planner

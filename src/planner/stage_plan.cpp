@@ -70,8 +70,10 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
   const auto when = [](bool yes, std::int64_t steps) { return yes ? steps : std::int64_t{0}; };
   const bool hidden_moves = !plan.hidden.shares.all_on_device();
   const std::int64_t of_hidden = when(hidden_moves, 2) + when(plan.hidden.stages > 0, 2);
-  const std::int64_t of_layer = 3 + of_hidden + when(plan.kv.slots > 0, 2) + when(plan.kv.stages > 0, 2) +
-                                when(plan.kv.on_cpu, 3) + when(plan.weights.layers_move, 1);
+  const std::int64_t of_layer = 3 + of_hidden + when(plan.weights.layers_move, 1);
+  // Prefill finds nothing stored, and the last step stores nothing.
+  const std::int64_t of_layer_in_decode =
+      when(plan.kv.slots > 0, 2) + when(plan.kv.stages > 0, 2) + when(plan.kv.on_cpu, 3);
   const std::int64_t of_head = 2 + of_hidden + when(plan.weights.head_moves, 1);
   // A message in and one out for each run; on the first stage also new tokens, accept, and the homes of those
   // that wait for their next run.
@@ -82,7 +84,9 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
   const auto visits = slice.layers + when(slice.head, 1);
   const auto batches = static_cast<std::int64_t>(round.micro_batches.front().size());
   const std::int64_t of_micro_batch = batches * of_batch + when(plan.weights.stages > 0, visits);
-  return round.token_steps() * static_cast<std::int64_t>(round.micro_batches.size()) * of_micro_batch;
+  const std::int64_t of_micro_batch_in_decode = batches * slice.layers * of_layer_in_decode;
+  return static_cast<std::int64_t>(round.micro_batches.size()) *
+         (round.token_steps() * of_micro_batch + (round.token_steps() - 1) * of_micro_batch_in_decode);
 }
 
 schedule::StageParameters schedule_parameters(const StagePlan& plan, const model::StageSlice& slice,

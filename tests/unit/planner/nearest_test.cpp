@@ -64,8 +64,9 @@ TEST(Nearest, TheNotebooksPoliciesAreRefused) {
     EXPECT_EQ(flags_of(nearest->policy),
               "--percent 20 80 0 100 0 100 --gpu-batch-size 48 --num-gpu-batches 2");
     const auto text = refusal(run, asked, shortages);
-    for (const char* part : {"rank 0 on node wants 1", "125.000 GiB are left (--host-mem)", "KV cache 1",
-                             "weights 4", "--gpu-batch-size 48 --num-gpu-batches 2", "prompts in flight"})
+    for (const char* part :
+         {"rank 0 on node wants 1", "125.000 GiB are left (--host-mem)", "KV cache 1", "weights 4",
+          "--gpu-batch-size 48 --num-gpu-batches 2", "prompts in flight", " all of it fits as asked"})
       EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
     EXPECT_EQ(text.find('\n'), std::string::npos);
   }
@@ -85,6 +86,15 @@ TEST(Nearest, TheNotebooksPoliciesFitCompressed) {
   auto only_weights = policy(kNotebook, 48, 4);
   only_weights.weight_format = StorageFormat::q4;
   EXPECT_FALSE(fits(notebook(4), only_weights));
+}
+
+// What is pasted must fit: formats that were asked for are part of it.
+TEST(Nearest, FlagsToPasteKeepTheFormats) {
+  const RunRequest run = make_run("opt-30b", 1, 48 * 8, gpu_rank(24 * kGiB, 60 * kGiB, 0));
+  auto asked = policy(kNotebook, 48, 8);
+  asked.weight_format = asked.kv_format = StorageFormat::q4;
+  const auto text = refusal(run, asked, find_shortages(run, plan_run(run, asked)));
+  EXPECT_NE(text.find(" --weight-format 4bit --kv-format 4bit ("), std::string::npos) << text;
 }
 
 // A disk would take what is missing, but much more slowly than a smaller batch gives it up.
