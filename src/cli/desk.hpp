@@ -24,8 +24,12 @@ class Desk {
   Generation& generation() { return *generation_; }
   const Generation& generation() const { return *generation_; }
 
-  void begin();          // empties the files: results follow
-  void write_results();  // those that can be written by now
+  void begin();  // empties the files: results follow
+  // Results come in input order: whether the next one is there, and all up to the first that is not.
+  bool has_results() const {
+    return stream_ && written_ < generation_->size() && generation_->is_over(written_);
+  }
+  void write_results();
   void finish(const nlohmann::json& report);
   void write_trace(std::string_view text) {
     trace_->write(text);

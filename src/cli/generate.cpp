@@ -24,6 +24,8 @@ memory::Policy fit_policy(memory::Policy policy, std::size_t prompt_count, int r
   const auto prompts = std::max(static_cast<std::int64_t>(prompt_count), std::int64_t{1});
   policy.gpu_batches = std::min(policy.gpu_batches, prompts);
   policy.micro_batches = std::min(policy.micro_batches, prompts);
+  // CPU cores attend for batches of new tokens alone.
+  policy.refill = policy.refill && policy.attention == memory::AttentionPlace::gpu;
   const auto batches = policy.micro_batches_for(ranks) * policy.gpu_batches;
   if (policy.gpu_batch_size == 0)
     policy.gpu_batch_size = std::clamp((prompts + batches - 1) / batches, std::int64_t{1}, kMost);
@@ -40,11 +42,15 @@ executor::RunStatistics run(executor::Stage& stage, const std::vector<memory::Ro
   std::int64_t most_tokens = 0;
   for (const auto& sequence : desk->generation().sequences()) most_tokens += sequence.new_tokens;
   Progress progress(most_tokens);
-  desk->generation().on_token([&](std::int64_t tokens) { progress.show(tokens); });
-  const auto after_round = [&](std::size_t) {
+  const auto write_results = [&] {
     progress.clear_line();
     desk->write_results();
   };
+  desk->generation().on_token([&](std::int64_t tokens) {
+    progress.show(tokens);
+    if (desk->has_results()) write_results();
+  });
+  const auto after_round = [&](std::size_t) { write_results(); };
   return executor::run_rounds(stage, rounds, &desk->generation(), after_round, goes_on);
 }
 

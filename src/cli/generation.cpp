@@ -121,7 +121,7 @@ bool Generation::accept(std::int64_t sequence, std::int32_t token) {
   ++new_tokens_;
   if (on_token_) on_token_(new_tokens_);
   if (state.over && on_over_) on_over_(index);
-  return !state.over && !(stops_ && stops_());
+  return !state.over && takes_more();
 }
 
 void Generation::append(State& state, std::int32_t token) {

@@ -39,6 +39,7 @@ class Generation final : public executor::TokenSink {
 
   std::span<const std::int32_t> prompt(std::int64_t sequence) const override;
   bool accept(std::int64_t sequence, std::int32_t token) override;
+  bool takes_more() const override { return !(stops_ && stops_()); }
 
   std::size_t size() const { return prompts_.size(); }
   std::size_t errors() const;  // prompts that are wrong

@@ -42,9 +42,12 @@ nlohmann::json make_report(const GenerateOptions& options, const model::ModelCon
                            const Generation& generation, const executor::RunStatistics& statistics) {
   auto input = input_of(options, config, policy, static_cast<int>(ranks.size()));
   input["bad_prompts"] = generation.errors();
-  return {{"input", input},
-          {"result", metrics::to_json(summarize(generation, statistics))},
-          {"ranks", metrics::to_json(ranks)}};
+  nlohmann::json result = metrics::to_json(summarize(generation, statistics));
+  // Prompts that took the places of others were computed among decode steps: neither phase has a rate of its
+  // own.
+  if (policy.refill && generation.prompts_run() > policy.prompts_in_flight(static_cast<int>(ranks.size())))
+    result["prefill_token_s"] = result["decode_token_s"] = nullptr;
+  return {{"input", input}, {"result", result}, {"ranks", metrics::to_json(ranks)}};
 }
 
 nlohmann::json to_json(const std::vector<comm::LinkSpeed>& links) {

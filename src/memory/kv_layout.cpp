@@ -48,10 +48,11 @@ class HeadDealer {
   double total_ = 0;
 };
 
-KvBlock lay_out_block(const GpuBatch& batch, std::int64_t heads, Bytes head_row_bytes, HeadDealer& dealer) {
+KvBlock lay_out_block(const GpuBatch& batch, std::int64_t least_positions, std::int64_t heads,
+                      Bytes head_row_bytes, HeadDealer& dealer) {
   KvBlock block;
   for (std::size_t s = 0; s < batch.size(); ++s) {
-    const auto positions = batch[s].kv_positions();
+    const auto positions = std::max(batch[s].kv_positions(), least_positions);
     const auto dealt =
         dealer.deal(heads, 2.0 * static_cast<double>(positions) * static_cast<double>(head_row_bytes));
     std::int32_t first_head = 0;
@@ -88,11 +89,12 @@ KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads,
   layout.layers = layers;
   layout.format = format;
   HeadDealer dealer(shares, cpu_share);
+  const std::int64_t least_positions = round.shared_positions();
   for (const auto& micro_batch : round.micro_batches) {
     layout.gpu_batches = static_cast<std::int64_t>(micro_batch.size());
     for (const auto& gpu_batch : micro_batch) {
       for (std::int64_t layer = 0; layer < layers; ++layer) {
-        KvBlock block = lay_out_block(gpu_batch, heads, format.row_bytes(), dealer);
+        KvBlock block = lay_out_block(gpu_batch, least_positions, heads, format.row_bytes(), dealer);
         block.base = layout.bytes;
         for (std::size_t tier = 0; tier < kTiers.size(); ++tier) layout.bytes[tier] += block.bytes[tier];
         layout.slot_bytes = std::max(layout.slot_bytes, block.slot_bytes());

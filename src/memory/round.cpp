@@ -25,13 +25,37 @@ void for_each_sequence(const Round& round, Visit visit) {
 std::int64_t Round::sequences() const {
   std::int64_t count = 0;
   for_each_sequence(*this, [&](const Sequence&) { ++count; });
-  return count;
+  return count + static_cast<std::int64_t>(waiting.size());
 }
 
 std::int64_t Round::token_steps() const {
+  constexpr std::int64_t kStepsOfAProgram = 64;
+  if (!waiting.empty()) return kStepsOfAProgram;
   std::int64_t steps = 0;
   for_each_sequence(*this, [&](const Sequence& sequence) { steps = std::max(steps, sequence.new_tokens); });
   return steps;
+}
+
+std::int64_t Round::shared_positions() const {
+  if (waiting.empty()) return 0;
+  std::int64_t positions = 0;
+  for_each_sequence(*this,
+                    [&](const Sequence& other) { positions = std::max(positions, other.kv_positions()); });
+  for (const Sequence& other : waiting) positions = std::max(positions, other.kv_positions());
+  return positions;
+}
+
+// One prompt may always enter a batch, even if all other places of it are taken.
+std::int64_t Round::most_rows() const {
+  std::int64_t longest = 0, most = 0;
+  for (const Sequence& sequence : waiting) longest = std::max(longest, sequence.prompt_tokens);
+  for (const auto& micro_batch : micro_batches)
+    for (const auto& batch : micro_batch) {
+      std::int64_t rows = 0;
+      for (const Sequence& sequence : batch) rows += sequence.prompt_tokens;
+      most = std::max({most, rows, longest + static_cast<std::int64_t>(batch.size())});
+    }
+  return most;
 }
 
 std::vector<Round> make_rounds(const std::vector<Sequence>& sequences, const Policy& policy, int stages) {
@@ -48,6 +72,11 @@ std::vector<Round> make_rounds(const std::vector<Sequence>& sequences, const Pol
         const auto of_gpu_batch = part(of_micro_batch, k, policy.gpu_batches);
         micro_batch.emplace_back(of_gpu_batch.begin(), of_gpu_batch.end());
       }
+    }
+    if (policy.refill) {
+      round.waiting.assign(sequences.begin() + static_cast<std::ptrdiff_t>(begin + all.size()),
+                           sequences.end());
+      break;
     }
   }
   return rounds;

@@ -36,7 +36,9 @@ Bytes graph_bytes(const model::StageSlice& slice, const BatchBounds& bounds) {
 
 }  // namespace
 
-std::int64_t q_rows(const BatchBounds& bounds) { return std::max(bounds.rows, 3 * bounds.sequences); }
+std::int64_t q_rows(const BatchBounds& bounds) {
+  return std::max(bounds.rows, bounds.sequences) + 2 * bounds.sequences;
+}
 
 // Ids and positions of all rows, or tasks of all segments for append and attention, or ids and draws of the
 // head.

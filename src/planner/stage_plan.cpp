@@ -18,14 +18,10 @@ schedule::Offload offload_of(const memory::TierShares& shares) {
 BatchBounds bounds_of(const std::vector<memory::Round>& rounds, const memory::Policy& policy, int ranks) {
   BatchBounds bounds{.micro_batches = policy.micro_batches_for(ranks), .gpu_batches = policy.gpu_batches};
   for (const auto& round : rounds) {
-    for (const auto& micro_batch : round.micro_batches) {
-      for (const auto& batch : micro_batch) {
-        std::int64_t rows = 0;
-        for (const auto& sequence : batch) rows += sequence.prompt_tokens;
-        bounds.rows = std::max(bounds.rows, rows);
+    bounds.rows = std::max(bounds.rows, round.most_rows());
+    for (const auto& micro_batch : round.micro_batches)
+      for (const auto& batch : micro_batch)
         bounds.sequences = std::max(bounds.sequences, static_cast<std::int64_t>(batch.size()));
-      }
-    }
   }
   return bounds;
 }
@@ -78,7 +74,7 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
   // A message in and one out for each run; on the first stage also new tokens, accept, and the homes of those
   // that wait for their next run.
   const std::int64_t in_and_out =
-      slice.run_count() * (2 + when(slice.embedding && slice.run_count() > 1, of_hidden)) +
+      slice.run_count() * (2 + when(plan.hidden.homes > plan.bounds.gpu_batches, of_hidden)) +
       when(slice.embedding, 2);
   const std::int64_t of_batch = slice.layers * of_layer + when(slice.head, of_head) + in_and_out;
   const auto visits = slice.layers + when(slice.head, 1);

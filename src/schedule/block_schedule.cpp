@@ -47,8 +47,8 @@ class BlockScheduleBuilder {
     if (p_.slice.embedding) {
       for (std::int64_t m = 0; m < p_.micro_batches; ++m)
         for (std::int64_t k = 0; k < p_.gpu_batches; ++k) {
-          emit_recv_tokens({TokenStep(p_.token_steps - 1), MicroBatchId(m), {}}, GpuBatchId(k));
-          emit_accept({TokenStep(p_.token_steps - 1), MicroBatchId(m), {}}, GpuBatchId(k));
+          emit_recv_tokens({TokenStep(end_step() - 1), MicroBatchId(m), {}}, GpuBatchId(k));
+          emit_accept({TokenStep(end_step() - 1), MicroBatchId(m), {}}, GpuBatchId(k));
         }
     }
     DependencyTracker tracker(program_.buffers.size());
@@ -60,6 +60,7 @@ class BlockScheduleBuilder {
  private:
   bool keeps_tokens() const { return p_.slice.embedding && p_.slice.head; }
   bool keeps_hidden() const { return !p_.hidden.any; }
+  std::int64_t end_step() const { return p_.first_token_step + p_.token_steps; }
   bool is_looped() const { return p_.slice.run_count() > 1; }
   bool ends_run(std::size_t v) const {
     return v + 1 == visits_.size() || visits_[v + 1].micro_batch != visits_[v].micro_batch ||
@@ -171,7 +172,8 @@ class BlockScheduleBuilder {
         emit_layer(visit, v, k, emit_due_parts);
     }
     // What goes to another stage goes now: that stage, or the next token, may depend on it.
-    if ((leaves(visit) && !passes_may_outlast(visit)) || (moves_weights() && p_.weight_slots < 2)) finish_all();
+    if ((leaves(visit) && !passes_may_outlast(visit)) || (moves_weights() && p_.weight_slots < 2))
+      finish_all();
   }
 
   // Parts of the load under way that should be issued by batch `b` of visit `v`.
@@ -320,7 +322,7 @@ class BlockScheduleBuilder {
   void emit_input(const Visit& visit, GpuBatchId k) {
     if (!enters_model(visit)) return parks(p_) ? emit_load_hidden(visit, k) : emit_receive(visit, k);
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
-    if (visit.token_step.value > 0) {
+    if (visit.token_step.value > p_.first_token_step) {
       if (!parks(p_)) emit_recv_tokens(before(visit), k);
       emit_accept(before(visit), k);
     }
@@ -358,7 +360,7 @@ class BlockScheduleBuilder {
     for (std::int64_t b = 0; b < p_.gpu_batches; ++b) {
       const GpuBatchId k(b);
       if (enters_model(visit)) {  // tokens come in turn, between hidden states
-        if (visit.token_step.value > 0) emit_recv_tokens(before(visit), k);
+        if (visit.token_step.value > p_.first_token_step) emit_recv_tokens(before(visit), k);
         continue;
       }
       emit_receive(visit, k);
@@ -424,7 +426,7 @@ class BlockScheduleBuilder {
   }
 
   void emit_store_kv(const Visit& visit, GpuBatchId k, BufferId slot) {
-    if (visit.token_step.value + 1 == p_.token_steps) return;  // never read again
+    if (visit.token_step.value + 1 == end_step() && !p_.continues) return;  // never read again
     const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
     Uses store{{rows, slot}, {kv_block(visit, k, Tier::host)}};
     if (p_.host_attention.any && visit.token_step.value == 0) store.writes.push_back(kv_cpu(visit, k));

@@ -12,7 +12,7 @@ std::vector<Visit> list_visits(const StageParameters& p) {
     visit.stay = stay;
     visits.push_back(visit);
   };
-  for (std::int64_t t = 0; t < p.token_steps; ++t) {
+  for (std::int64_t t = p.first_token_step; t < p.first_token_step + p.token_steps; ++t) {
     for (std::size_t r = 0; r < runs.size(); ++r) {
       if (looped) ++stay;
       const auto run = static_cast<std::int64_t>(r);

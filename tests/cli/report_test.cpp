@@ -15,7 +15,7 @@ json report_of(const Words& words) {
 
 TEST(Report, FiguresAgreeWithEachOther) {
   const Words prompts{"--prompt", bundled_golden()["prompts"][0], bundled_golden()["prompts"][1]};
-  const auto report = report_of(prompts + Words{"--gpu-batch-size", "1"});
+  const auto report = report_of(prompts + Words{"--gpu-batch-size", "1", "--no-continuous-batching"});
   const auto& result = report["result"];
   EXPECT_EQ(result["prompts"], 2);
   EXPECT_EQ(result["prompt_tokens"], 7 + 6);
@@ -28,6 +28,15 @@ TEST(Report, FiguresAgreeWithEachOther) {
   EXPECT_NEAR(result["prefill_token_s"].get<double>() * prefill, 13, 1e-6);
   EXPECT_NEAR(result["decode_token_s"].get<double>() * decode, 38 - 2, 1e-6);
   EXPECT_NEAR(result["total_token_s"].get<double>() * total, 38, 1e-6);
+}
+
+// Where a prompt takes the place of another, its tokens are computed among decode steps.
+TEST(Report, PhasesThatRunTogetherHaveNoRates) {
+  const Words prompts{"--prompt", bundled_golden()["prompts"][0], bundled_golden()["prompts"][1]};
+  const auto result = report_of(prompts + Words{"--gpu-batch-size", "1"})["result"];
+  EXPECT_TRUE(result["prefill_token_s"].is_null());
+  EXPECT_TRUE(result["decode_token_s"].is_null());
+  EXPECT_GT(result["total_token_s"], 0);
 }
 
 TEST(Report, WhatWasNotMeasuredIsNull) {

@@ -114,6 +114,45 @@ TEST_P(Invariance, AnyPlaceOfSparseAttention) {
   EXPECT_EQ(output.last_logits, reference.last_logits);
 }
 
+// Prompts that wait take the places of those that end, whatever the placement.
+TEST_P(Invariance, ContinuousBatching) {
+  for (const int ranks : {1, 2, 3})
+    for (const std::int64_t size : {1, 2})
+      for (const std::int64_t batches : {1, 2})
+        for (const auto& percent : {kPercents[0], kPercents[2], kPercents[4]})
+          expect_same({.ranks = ranks,
+                       .percent = percent,
+                       .gpu_batch_size = size,
+                       .gpu_batches = batches,
+                       .refill = true});
+  const std::int64_t chunk_layers = at_most(3) >= 3 ? 1 : 0;
+  for (const std::int64_t micro_batches : {1, 2, 4})
+    expect_same({.ranks = 2,
+                 .percent = kPercents[3],
+                 .gpu_batch_size = 1,
+                 .micro_batches = micro_batches,
+                 .chunk_layers = chunk_layers,
+                 .refill = true});
+}
+
+// Places that are taken one after another over more token steps than one program has.
+TEST_P(Invariance, ContinuousBatchingOverSeveralPrograms) {
+  std::vector<std::vector<std::int32_t>> prompts;
+  std::vector<std::int64_t> new_tokens;
+  for (std::size_t i = 0; i < 5; ++i) {
+    prompts.push_back(golden_.prompts[i % golden_.prompts.size()]);
+    new_tokens.push_back(static_cast<std::int64_t>(18 + 3 * i));
+  }
+  const auto reference = run_pipeline(golden_.model, {.gpu_batch_size = 5}, prompts, new_tokens);
+  for (const int ranks : {1, 2}) {
+    const Setting setting{
+        .ranks = ranks, .percent = kPercents[4], .gpu_batch_size = 1, .micro_batches = 1, .refill = true};
+    const auto output = run_pipeline(golden_.model, setting, prompts, new_tokens);
+    EXPECT_EQ(output.tokens, reference.tokens) << to_string(setting);
+    EXPECT_GE(output.timelines.size(), static_cast<std::size_t>(2 * ranks));
+  }
+}
+
 TEST_P(Invariance, AnyNumberOfThreads) {
   for (const int threads : {2, 3}) expect_same({.ranks = 2, .percent = kPercents[4], .threads = threads});
 }

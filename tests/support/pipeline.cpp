@@ -54,6 +54,7 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
                              : model::balance_stages(config, setting.ranks);
   executor::StageOptions options;
   options.policy.stages = looped ? memory::Stages::looped : memory::Stages::contiguous;
+  options.policy.refill = setting.refill;
   options.policy.chunk_layers = std::max<std::int64_t>(setting.chunk_layers, 1);
   memory::set_percent(options.policy, setting.percent);
   options.policy.gpu_batch_size = setting.gpu_batch_size;

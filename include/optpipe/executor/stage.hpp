@@ -53,6 +53,8 @@ class TokenSink {
   virtual std::span<const std::int32_t> prompt(std::int64_t sequence) const = 0;
   // Takes the next token of the prompt with this index; returns whether the sequence goes on.
   virtual bool accept(std::int64_t sequence, std::int32_t token) = 0;
+  // Whether prompts that wait may begin.
+  virtual bool takes_more() const { return true; }
 };
 
 struct RunStatistics {

@@ -45,6 +45,7 @@ struct Policy {
   std::int64_t gpu_batches = 1;    // of these in a micro-batch; a loaded weight serves all of them
   std::int64_t micro_batches = 0;  // in flight through the pipeline; 0: one per stage
   bool overlap = true;             // transfers run beside computation
+  bool refill = false;             // places of sequences that end go to waiting prompts
   Stages stages = Stages::contiguous;
   std::int64_t chunk_layers = 1;  // of looped stages: layers that stay on the device while micro-batches pass
 

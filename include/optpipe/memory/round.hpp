@@ -17,19 +17,29 @@ struct Sequence {
   std::int64_t kv_positions() const { return prompt_tokens + new_tokens - 1; }
 };
 
-using GpuBatch = std::vector<Sequence>;  // may be empty where prompts do not fill the last round
+// The sequences that begin in its places; may be empty where prompts do not fill the last round.
+using GpuBatch = std::vector<Sequence>;
 using MicroBatch = std::vector<GpuBatch>;
 
 struct Round {
   std::vector<MicroBatch> micro_batches;
+  std::vector<Sequence> waiting;  // take the places of those that end, in this order
 
-  std::int64_t sequences() const;
-  std::int64_t token_steps() const;  // the largest new_tokens
+  std::int64_t sequences() const;  // with those that wait
+  // Of one program: the largest new_tokens; with waiting ones so many as are worth a program, which is then
+  // followed by others until all are over.
+  std::int64_t token_steps() const;
+  // Positions of keys and values that every place has room for, so that any sequence may follow in it; 0
+  // where nobody waits, and a place needs room for its own.
+  std::int64_t shared_positions() const;
+  // The most rows that a GPU batch may have in a token step.
+  std::int64_t most_rows() const;
 };
 
-// Cuts `sequences`, in their order, into rounds of at most the policy's prompts in flight. A round's prompts
-// are spread evenly over its micro-batches and GPU batches, so that a part-filled round keeps every stage
-// busy. Every round has the same number of micro-batches and GPU batches.
+// Cuts `sequences`, in their order, into rounds of at most the policy's prompts in flight; with the policy's
+// `refill` into one round, in which the rest waits. A round's prompts are spread evenly over its
+// micro-batches and GPU batches, so that a part-filled round keeps every stage busy. Every round has the same
+// number of micro-batches and GPU batches.
 std::vector<Round> make_rounds(const std::vector<Sequence>& sequences, const Policy& policy, int stages);
 
 }  // namespace optpipe::memory

@@ -72,7 +72,7 @@ inline constexpr Bytes kKvTaskBytes = 40, kDrawBytes = 16;  // kernels::cuda::Kv
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
                    const BatchBounds& bounds, bool through_host, StorageFormat weights);
 
-// Rows of the buffer of q: room for q of every batch, and for q, k and v of a decode step.
+// Rows of the buffer of q: room for q of every row of a prompt, and for q, k and v of every new token.
 std::int64_t q_rows(const BatchBounds& bounds);
 // Small arrays of one step.
 Bytes upload_slot_bytes(const BatchBounds& bounds);

@@ -32,7 +32,9 @@ struct StageParameters {
   Rank rank{0};
   int ranks = 1;
   model::StageSlice slice;
+  std::int64_t first_token_step = 0;  // later ones: keys and values of those before are stored already
   std::int64_t token_steps = 1;
+  bool continues = false;  // another program follows behind the last token step
   std::int64_t micro_batches = 1;
   std::int64_t gpu_batches = 1;
   Offload layer_weights, head_weights, kv, hidden;

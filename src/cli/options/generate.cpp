@@ -21,6 +21,7 @@ void add_length_options(CLI::App& app, GenerateOptions& o) {
 
 void add_generate_options(CLI::App& app, GenerateOptions& o) {
   o.run.policy.gpu_batch_size = 0;
+  o.run.policy.refill = true;
   add_model_options(app, o.model);
   const auto prompt = app.add_option("--prompt", o.prompts, "One or more prompts as text, each in quotes")
                           ->allow_extra_args(false)
@@ -60,6 +61,11 @@ void add_generate_options(CLI::App& app, GenerateOptions& o) {
   add_length_options(app, o);
   add_policy_options(app, o.run);
   add_budget_options(app, o.run.budgets);
+  app.add_flag("--continuous-batching,!--no-continuous-batching", o.run.policy.refill,
+               "Whether prompts that wait take the places of those that end (default), or all that are in "
+               "flight end "
+               "before the next begin")
+      ->group(kPolicyGroup);
   add_run_options(app, o.run);
 }
 

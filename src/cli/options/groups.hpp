@@ -9,6 +9,7 @@
 
 namespace optpipe::cli {
 
+inline constexpr const char* kPolicyGroup = "Policy: what lives where, and how prompts are grouped";
 inline constexpr const char* kSamplingGroup = "Choice of tokens";
 
 void add_model_options(CLI::App& app, ModelOptions& o);

@@ -6,7 +6,7 @@
 namespace optpipe::cli {
 namespace {
 
-constexpr const char* kGroup = "Policy: what lives where, and how prompts are grouped";
+constexpr const char* kGroup = kPolicyGroup;
 
 void add_attention_options(CLI::App& app, RunOptions& o) {
   using memory::AttentionPlace;

@@ -81,8 +81,8 @@ class CpuStage final : private CpuMemory, public BaseStage {
       case StepKind::feed_forward:
         return ops_.feed_forward(group(step), weight_slot(), rows, work(), attention);
       case StepKind::sample:
-        batches_.tokens(step) = ops_.sample(group(step), weight_slot(), rows, batches_.batch(step), work(),
-                                            step.token_step.value, options_.sampling, options_.on_logits);
+        batches_.tokens(step) =
+            ops_.sample(group(step), weight_slot(), rows, work(), options_.sampling, options_.on_logits);
         return;
       default:
         OPTPIPE_CHECK(false, "no work for step {}", name_of(step.kind));
@@ -90,13 +90,13 @@ class CpuStage final : private CpuMemory, public BaseStage {
   }
 
   void send_hidden(const Step& step, const BatchRows& rows, const float* work) {
-    send_flags(step);
+    send_occupants(step);
     const auto values = static_cast<std::size_t>(rows.rows * config_.hidden);
     if (values > 0) transport_.send(next(), Channel::hidden, std::as_bytes(std::span(work, values)));
   }
 
   void recv_hidden(const Program& program, const Step& step, float* work) {
-    recv_flags(program, step);
+    recv_occupants(program, step);
     const auto values = static_cast<std::size_t>(batches_.rows(step).rows * config_.hidden);
     if (values == 0) return;
     const auto bytes =

@@ -93,14 +93,26 @@ void LayerOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, f
   }
 }
 
+namespace {
+
+// Calls visit(first row, rows, whether they belong to prompts) for chunks of rows of one kind.
+template <class Visit>
+void for_each_chunk(const BatchRows& rows, Visit visit) {
+  for (std::int64_t begin = 0; begin < rows.prompt_rows; begin += kChunkRows)
+    visit(begin, std::min(kChunkRows, rows.prompt_rows - begin), true);
+  for (std::int64_t begin = rows.prompt_rows; begin < rows.rows; begin += kChunkRows)
+    visit(begin, std::min(kChunkRows, rows.rows - begin), false);
+}
+
+}  // namespace
+
 void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const float* x,
                            KvStore& kv, const KvStore::Place& place, std::int32_t buffer) {
   const AttentionBuffer to = attention(buffer);
-  const Use use{weights_, group, slot, rows.prompt};
   const std::int64_t h = config_.hidden;
   const auto segments = kv.segments(place, rows);
-  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
-    const auto count = std::min(kChunkRows, rows.rows - begin);
+  for_each_chunk(rows, [&](std::int64_t begin, std::int64_t count, bool prompt) {
+    const Use use{weights_, group, slot, prompt};
     const float* input = x + begin * h;
     if (config_.pre_norm) {
       norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
@@ -112,7 +124,7 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
     linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys, to.q_stride);
     linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values, to.q_stride);
     if (buffer == 0) append({begin, count, keys, values, h}, segments, kv.layout().format);
-  }
+  });
 }
 
 void LayerOps::append(const NewRows& rows, const std::vector<KvStore::Segment>& segments,
@@ -144,7 +156,7 @@ void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::P
     tasks.push_back({on.q + row * on.q_stride + column, segment.keys, segment.values,
                      on.attended + row * h + column, segment.rows.count,
                      segment.rows.position + segment.rows.count, segment.heads, h, segment.heads * dim});
-    if (!rows.prompt) tasks.back().kept = kernels::kept_positions(sparsity, tasks.back().context);
+    if (!segment.rows.prompt) tasks.back().kept = kernels::kept_positions(sparsity, tasks.back().context);
   }
   kernels::attention(tasks, kv.layout().format, threads_);
 }
@@ -177,14 +189,13 @@ void LayerOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_
 
 void LayerOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x,
                             std::int32_t buffer) {
-  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
-    feed_forward_rows({weights_, group, slot, rows.prompt}, begin, std::min(kChunkRows, rows.rows - begin), x,
-                      attention(buffer).attended);
+  for_each_chunk(rows, [&](std::int64_t begin, std::int64_t count, bool prompt) {
+    feed_forward_rows({weights_, group, slot, prompt}, begin, count, x, attention(buffer).attended);
+  });
 }
 
 std::vector<std::int32_t> LayerOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
-                                           const memory::GpuBatch& batch, const float* x,
-                                           std::int64_t token_step, const kernels::SamplingOptions& options,
+                                           const float* x, const kernels::SamplingOptions& options,
                                            const LogitsObserver& on_logits) {
   const Use use{weights_, group, slot, false};
   const std::int64_t h = config_.hidden, vocabulary = config_.vocabulary;
@@ -205,12 +216,11 @@ std::vector<std::int32_t> LayerOps::sample(std::size_t group, std::int32_t slot,
     }
     linear(use, Role::lm_head, Role::count, input, count, Epilogue::none, logits_);
     for (std::int64_t i = 0; i < count; ++i) {
-      const auto sequence =
-          batch[static_cast<std::size_t>(rows.spans[begin + static_cast<std::size_t>(i)].sequence)].index;
+      const RowSpan& span = rows.spans[begin + static_cast<std::size_t>(i)];
       const std::span logits(logits_ + i * vocabulary, static_cast<std::size_t>(vocabulary));
-      if (on_logits) on_logits(sequence, token_step, logits);
-      tokens.push_back(kernels::sample_token(logits, options, static_cast<std::uint64_t>(sequence),
-                                             static_cast<std::uint64_t>(token_step)));
+      if (on_logits) on_logits(span.index, span.age, logits);
+      tokens.push_back(kernels::sample_token(logits, options, static_cast<std::uint64_t>(span.index),
+                                             static_cast<std::uint64_t>(span.age)));
     }
   }
   return tokens;

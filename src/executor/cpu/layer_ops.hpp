@@ -47,8 +47,8 @@ class LayerOps {
 
   // The next token of each span: final norm, LM head on the span's last row, choice.
   std::vector<std::int32_t> sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
-                                   const memory::GpuBatch& batch, const float* x, std::int64_t token_step,
-                                   const kernels::SamplingOptions& options, const LogitsObserver& on_logits);
+                                   const float* x, const kernels::SamplingOptions& options,
+                                   const LogitsObserver& on_logits);
 
  private:
   // The weights of one group while a step uses them.

@@ -101,10 +101,11 @@ void CudaOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, Ha
 namespace {
 
 std::vector<std::int32_t> position_rows(const BatchRows& rows) {
-  std::vector<std::int32_t> positions;
+  std::vector<std::int32_t> positions(static_cast<std::size_t>(rows.rows));
   for (const RowSpan& span : rows.spans)
     for (std::int64_t i = 0; i < span.count; ++i)
-      positions.push_back(static_cast<std::int32_t>(span.position + i + model::kPositionOffset));
+      positions[static_cast<std::size_t>(span.first_row + i)] =
+          static_cast<std::int32_t>(span.position + i + model::kPositionOffset);
   return positions;
 }
 
@@ -257,8 +258,11 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
                           const TaskSource& tasks, std::int32_t buffer) {
   const Use use{group, slot};
   const std::int64_t h = config_.hidden;
-  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
-    const auto count = std::min(kChunkRows, rows.rows - begin);
+  for (std::int64_t begin = 0; begin < rows.rows;) {
+    // Rows of prompts, then those of new tokens, which fit into one chunk or pass as if they were a prompt's.
+    const bool together = begin >= rows.prompt_rows && are_together(rows);
+    const auto end = together || !are_together(rows) ? rows.rows : rows.prompt_rows;
+    const auto count = std::min(kChunkRows, end - begin);
     const Half* input = x + begin * h;
     if (config_.pre_norm) {
       norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
@@ -266,31 +270,36 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
     }
     if (buffer != 0) {
       project_together(use, input, count, attention(buffer).q + begin * 3 * h);
+      begin += count;
       continue;
     }
-    if (are_together(rows)) {
-      project_together(use, input, count, q_);
-      gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), q_ + h, q_ + 2 * h, 3 * h);
-      continue;
+    if (together) {
+      Half* const q = q_ + begin * h;
+      project_together(use, input, count, q);
+      gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), q + h, q + 2 * h, 3 * h);
+      return;
     }
     linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
     linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
     linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
     gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), keys_, values_, h);
+    begin += count;
   }
 }
 
 void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer, double sparsity) {
   const std::int64_t h = config_.hidden;
   const AttentionBuffer on = attention(buffer);
-  const gpu::AttentionRows buffers{on.q, on.attended, buffer != 0 || are_together(rows) ? 3 * h : h, h,
-                                   sparsity};
-  const gpu::KvBatch batch = tasks(0, rows.rows);
+  const std::int64_t of_prompts = rows.prompt_rows, new_tokens = rows.rows - of_prompts;
+  const bool together = buffer != 0 || are_together(rows);
+  if (of_prompts > 0)
+    gpu::attention_prefill(context_, tasks(0, of_prompts), config_.head_dim(), {on.q, on.attended, h, h});
+  if (new_tokens == 0) return;
+  const gpu::KvBatch batch = tasks(of_prompts, new_tokens);
   if (buffer != 0) gpu::append_kv(context_, batch, config_.head_dim(), on.q + h, on.q + 2 * h, 3 * h);
-  if (rows.prompt)
-    gpu::attention_prefill(context_, batch, config_.head_dim(), buffers);
-  else
-    gpu::attention_decode(context_, batch, config_.head_dim(), buffers);
+  gpu::attention_decode(
+      context_, batch, config_.head_dim(),
+      {on.q + of_prompts * h, on.attended + of_prompts * h, together ? 3 * h : h, h, sparsity});
 }
 
 void CudaOps::fetch_qkv(cudaStream_t stream, std::byte* to, std::int32_t buffer, Bytes bytes) const {
@@ -342,8 +351,7 @@ void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequenc
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
-void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows,
-                     const memory::GpuBatch& batch, const Half* x, std::int64_t token_step,
+void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
                      const StageOptions& options, std::int32_t* tokens) {
   const Use use{group, slot};
   const std::int64_t h = config_.hidden, vocabulary = config_.vocabulary;
@@ -351,8 +359,7 @@ void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows
   std::vector<gpu::Draw> draws;
   for (const RowSpan& span : rows.spans) {
     last_rows.push_back(static_cast<std::int32_t>(span.first_row + span.count - 1));
-    draws.push_back({static_cast<std::uint64_t>(batch[static_cast<std::size_t>(span.sequence)].index),
-                     static_cast<std::uint64_t>(token_step)});
+    draws.push_back({static_cast<std::uint64_t>(span.index), static_cast<std::uint64_t>(span.age)});
   }
   const auto* rows_there = uploads_.upload(std::span<const std::int32_t>(last_rows));
   const auto* draws_there = uploads_.upload(std::span<const gpu::Draw>(draws));
@@ -369,7 +376,7 @@ void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows
     }
     gpu::linear_f32(context_, input, config_.embedding, count, matrix(use, Role::lm_head), logits_,
                     vocabulary);
-    if (options.on_logits) observe(rows, batch, begin, count, token_step, options.on_logits);
+    if (options.on_logits) observe(rows, begin, count, options.on_logits);
     if (!options.sampling.sample) {
       gpu::argmax(context_, logits_, count, vocabulary, vocabulary, chosen_ + begin);
       continue;
@@ -390,8 +397,8 @@ void CudaOps::sample(std::size_t group, std::int32_t slot, const BatchRows& rows
     gpu::copy_small(context_, tokens, chosen_, rows.spans.size() * sizeof(std::int32_t));
 }
 
-void CudaOps::observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first,
-                      std::int64_t count, std::int64_t token_step, const LogitsObserver& observer) {
+void CudaOps::observe(const BatchRows& rows, std::size_t first, std::int64_t count,
+                      const LogitsObserver& observer) {
   const auto vocabulary = static_cast<std::size_t>(config_.vocabulary);
   std::vector<float> logits(static_cast<std::size_t>(count) * vocabulary);
   check(
@@ -400,7 +407,7 @@ void CudaOps::observe(const BatchRows& rows, const memory::GpuBatch& batch, std:
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
   for (std::int64_t i = 0; i < count; ++i) {
     const auto& span = rows.spans[first + static_cast<std::size_t>(i)];
-    observer(batch[static_cast<std::size_t>(span.sequence)].index, token_step,
+    observer(span.index, span.age,
              std::span(logits).subspan(static_cast<std::size_t>(i) * vocabulary, vocabulary));
   }
 }

@@ -37,8 +37,9 @@ class CudaOps {
   CudaOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
           const planner::StagePlan& plan, const TierMemory& memory, cudaStream_t stream);
 
-  // In decode, q, k and v stand side by side in the buffer of q [rows, 3h], where one product leaves them.
-  static bool are_together(const BatchRows& rows) { return !rows.prompt && rows.rows <= kChunkRows; }
+  // q, k and v of new tokens stand side by side in the buffer of q [rows, 3h], behind q of prompts [rows, h],
+  // where one product leaves them, unless they are more than a chunk.
+  static bool are_together(const BatchRows& rows) { return rows.rows - rows.prompt_rows <= kChunkRows; }
 
   kernels::cuda::Context& context() { return context_; }
   void next_step() { uploads_.next_step(); }  // before each step that calls one of the functions below
@@ -70,8 +71,8 @@ class CudaOps {
 
   // The next token of each span, in pinned memory at `tokens` once the stream has come so far. With sampling,
   // or with an observer of logits, it waits for the stream.
-  void sample(std::size_t group, std::int32_t slot, const BatchRows& rows, const memory::GpuBatch& batch,
-              const Half* x, std::int64_t token_step, const StageOptions& options, std::int32_t* tokens);
+  void sample(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
+              const StageOptions& options, std::int32_t* tokens);
 
  private:
   // The weights of one group while a step uses them.
@@ -95,8 +96,7 @@ class CudaOps {
   void project_together(const Use& use, const Half* x, std::int64_t rows, Half* to);
   void embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
   void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
-  void observe(const BatchRows& rows, const memory::GpuBatch& batch, std::size_t first, std::int64_t count,
-               std::int64_t token_step, const LogitsObserver& observer);
+  void observe(const BatchRows& rows, std::size_t first, std::int64_t count, const LogitsObserver& observer);
 
   const model::ModelConfig& config_;
   const WeightStore& weights_;

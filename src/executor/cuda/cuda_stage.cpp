@@ -152,7 +152,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
     for (const StepId each : run.steps) {
       const Step& step = program.step(each);
       const BatchRows rows = batches_.rows(step);
-      if (rows.rows == 0 || !CudaOps::are_together(rows)) return {};
+      if (rows.rows == 0 || rows.prompt_rows > 0 || !CudaOps::are_together(rows)) return {};
       steps.push_back({&step, rows, {}, program.index_of(step, BufferKind::hidden_work)});
       if (step.kind == StepKind::project_qkv)
         steps.back().segments = kv_.segments(place(program, step), rows);
@@ -197,8 +197,8 @@ class CudaStage final : private GpuMemory, public BaseStage {
       case StepKind::embed:
         return ops_.embed(rows, token_ids(step, rows), work(), options_.threads);
       case StepKind::sample:
-        return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, batches_.batch(step), work(),
-                           step.token_step.value, options_, token_buffer(step));
+        return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, work(), options_,
+                           token_buffer(step));
       case StepKind::return_attention: {
         const auto segments = kv_.cpu_segments(place(program, step), rows);
         return ops_.return_attention(rows, ops_.upload(segments),
@@ -259,14 +259,14 @@ class CudaStage final : private GpuMemory, public BaseStage {
   }
 
   void send_hidden(const Step& step, const BatchRows& rows, const Half* work) {
-    send_flags(step);
+    send_occupants(step);
     if (rows.rows > 0)
       link_->send(reinterpret_cast<const std::byte*>(work), hidden_bytes(rows),
                   lane(Queue::send).stream.get());
   }
 
   void recv_hidden(const Program& program, const Step& step, Half* work) {
-    recv_flags(program, step);
+    recv_occupants(program, step);
     const BatchRows rows = batches_.rows(step);
     if (rows.rows > 0)
       link_->recv(reinterpret_cast<std::byte*>(work), hidden_bytes(rows), lane(Queue::recv).stream.get());

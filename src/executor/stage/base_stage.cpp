@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "executor/stage/wait_text.hpp"
 #include "optpipe/base/check.hpp"
 #include "optpipe/schedule/builder.hpp"
@@ -35,26 +38,40 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
   sink_ = sink;
   batches_.begin(round);
   kv_.begin(planner::lay_out_kv(config_, slice_, round, options_.policy, plan_.needs.kv));
-  const auto parameters =
+  auto parameters =
       planner::schedule_parameters(plan_, slice_, round, kv_.layout(), transport_.rank(), transport_.size());
-  const Program program = schedule::build_program(parameters);
-  if (const auto faults = schedule::find_faults(program); !faults.empty())
-    OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
-  awaited_first_tokens_ = round.sequences();
+  parameters.continues = !round.waiting.empty();
+  awaited_first_tokens_ = round.sequences() - static_cast<std::int64_t>(round.waiting.size());
   statistics_ = {};
   const Bytes read_before = disk_.bytes_read(), written_before = disk_.bytes_written();
+  const auto begin = std::chrono::steady_clock::now();
+  do {
+    run(schedule::build_program(parameters));
+    parameters.first_token_step += parameters.token_steps;
+  } while (parameters.continues && !is_all_over());
+  statistics_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  statistics_.disk_read = disk_.bytes_read() - read_before;
+  statistics_.disk_written = disk_.bytes_written() - written_before;
+  return statistics_;
+}
+
+void BaseStage::run(const Program& program) {
+  if (const auto faults = schedule::find_faults(program); !faults.empty())
+    OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
   recorder_.begin();
   begin_round(program);
   run_program(program, *this, options_.policy.overlap, on_failure_,
               {options_.binding.get(), options_.threads});
   end_round(program);
-  statistics_.total_s = recorder_.now();
-  statistics_.disk_read = disk_.bytes_read() - read_before;
-  statistics_.disk_written = disk_.bytes_written() - written_before;
   const auto times = recorder_.take();
-  statistics_.use = schedule::utilization(program, times);
+  statistics_.use += schedule::utilization(program, times);
   if (options_.on_timeline) options_.on_timeline(program, times, recorder_.round_begin());
-  return statistics_;
+}
+
+// The first rank has seen every last token and tells the others.
+bool BaseStage::is_all_over() {
+  const auto over = transport_.broadcast({static_cast<std::byte>(batches_.all_over())}, Rank(0));
+  return over.at(0) != std::byte{0};
 }
 
 void BaseStage::run(const Program& program, const Step& step) {
@@ -73,31 +90,30 @@ KvStore::Place BaseStage::place(const Program& program, const Step& step) const 
 }
 
 std::vector<std::int32_t> BaseStage::token_ids(const Step& step, const BatchRows& rows) const {
-  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(rows.rows));
   for (const RowSpan& span : rows.spans) {
-    const auto sequence = static_cast<std::size_t>(span.sequence);
-    if (step.token_step.value > 0) {
-      ids.push_back(batches_.newest(step)[sequence]);
-    } else {
-      const auto prompt = sink_->prompt(batches_.batch(step)[sequence].index);
-      ids.insert(ids.end(), prompt.begin(), prompt.end());
-    }
+    const auto to = ids.begin() + span.first_row;
+    if (span.prompt)
+      std::ranges::copy(sink_->prompt(span.index), to);
+    else
+      *to = batches_.newest(step)[static_cast<std::size_t>(span.sequence)];
   }
   return ids;
 }
 
-void BaseStage::send_flags(const Step& step) {
-  transport_.send(next(), Channel::batch, std::as_bytes(std::span(batches_.running(step))));
+void BaseStage::send_occupants(const Step& step) {
+  transport_.send(next(), Channel::batch, std::as_bytes(std::span(batches_.occupants(step))));
 }
 
-void BaseStage::recv_flags(const Program& program, const Step& step) {
-  std::vector<std::uint8_t> flags(batches_.batch(step).size());
-  const auto size = transport_.recv(previous(), Channel::batch, std::as_writable_bytes(std::span(flags)));
-  recorder_.start(step.queue);  // what is sent behind the flags is on its way
-  OPTPIPE_CHECK(size == flags.size(), "{} flags arrived for {} sequences", size, flags.size());
+void BaseStage::recv_occupants(const Program& program, const Step& step) {
+  std::vector<Occupant> who(batches_.places(step));
+  const auto bytes = std::as_writable_bytes(std::span(who));
+  const auto size = transport_.recv(previous(), Channel::batch, bytes);
+  recorder_.start(step.queue);  // what is sent behind the list is on its way
+  OPTPIPE_CHECK(size == bytes.size(), "{} bytes arrived for {} places", size, who.size());
   if (program.writes(step, BufferKind::batch))
-    return batches_.set_running(step, step.token_step.value, std::move(flags));
-  OPTPIPE_CHECK(flags == batches_.running(step), "rank {} runs other sequences than this one",
+    return batches_.set_occupants(step, step.token_step.value, std::move(who));
+  OPTPIPE_CHECK(who == batches_.occupants(step), "rank {} runs other sequences than this one",
                 previous().value);
 }
 
@@ -117,21 +133,22 @@ void BaseStage::recv_tokens(const Step& step) {
 }
 
 void BaseStage::accept(const Step& step) {
-  const auto& batch = batches_.batch(step);
   const BatchRows rows = batches_.rows(step);
   const auto& tokens = batches_.tokens(step);
-  std::vector<std::uint8_t> goes_on(batch.size(), 0);
+  std::vector<std::uint8_t> goes_on;
   for (std::size_t i = 0; i < rows.spans.size(); ++i) {
-    const auto s = static_cast<std::size_t>(rows.spans[i].sequence);
-    const bool wanted = sink_->accept(batch[s].index, tokens[i]);
-    goes_on[s] = wanted && step.token_step.value + 1 < batch[s].new_tokens;
+    const RowSpan& span = rows.spans[i];
+    const bool wanted = sink_->accept(span.index, tokens[i]);
+    goes_on.push_back(wanted && span.age + 1 < batches_.new_tokens_of(step, span));
   }
   if (step.token_step.value == 0) {
     awaited_first_tokens_ -= static_cast<std::int64_t>(rows.spans.size());
     if (awaited_first_tokens_ == 0) statistics_.prefill_s = recorder_.now();
   }
   batches_.set_newest(step, rows, tokens);
-  batches_.set_running(step, step.token_step.value + 1, std::move(goes_on));
+  batches_.set_occupants(
+      step, step.token_step.value + 1,
+      batches_.next_occupants(step, rows, goes_on, sink_->takes_more() ? plan_.bounds.rows : 0));
 }
 
 bool BaseStage::run_disk_step(const Program& program, const Step& step) {

@@ -48,9 +48,9 @@ class BaseStage : public Stage, protected StepHandler {
   // Ids of all rows: the prompts at step 0, the newest tokens later.
   std::vector<std::int32_t> token_ids(const schedule::Step& step, const BatchRows& rows) const;
 
-  // Steps that need no device. A message of hidden states begins with one flag a sequence: does it still run?
-  void send_flags(const schedule::Step& step);
-  void recv_flags(const schedule::Program& program, const schedule::Step& step);
+  // Steps that need no device. A message of hidden states begins with the list of who stands in which place.
+  void send_occupants(const schedule::Step& step);
+  void recv_occupants(const schedule::Program& program, const schedule::Step& step);
   void send_tokens(const schedule::Step& step);
   void recv_tokens(const schedule::Step& step);
   void accept(const schedule::Step& step);
@@ -80,6 +80,8 @@ class BaseStage : public Stage, protected StepHandler {
 
  private:
   void run(const schedule::Program& program, const schedule::Step& step) final;
+  void run(const schedule::Program& program);
+  bool is_all_over();  // collective
 
   Rank head_rank_;
   FailureHandler on_failure_;

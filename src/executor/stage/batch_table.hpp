@@ -1,4 +1,4 @@
-// Which sequences of each GPU batch still run, and the rows that they have in a token step.
+// Which sequences stand in the places of each GPU batch, and the rows that they have in a token step.
 #pragma once
 
 #include <atomic>
@@ -13,36 +13,49 @@ namespace optpipe::executor {
 // The rows of one sequence in a batch of rows [rows, h]: positions [position, position + count) of the
 // sequence.
 struct RowSpan {
-  std::int32_t sequence = 0;  // in its GPU batch
+  std::int32_t sequence = 0;  // its place in the GPU batch
   std::int64_t first_row = 0;
   std::int64_t position = 0;
   std::int64_t count = 0;
+  bool prompt = false;     // rows of the prompt, not a new token's
+  std::int64_t index = 0;  // of the prompt, in input order
+  std::int64_t age = 0;    // how many new tokens it has before the one that comes of these rows
 };
 
-// Rows of one GPU batch in one token step: the whole prompt at step 0, one row a running sequence later.
-// Sequences are packed without padding.
+// Rows of one GPU batch in one token step: the whole prompt of a sequence that is new, one row of one that
+// goes on. Sequences are packed without padding, those of prompts first. Spans stand in the order of places.
 struct BatchRows {
   std::vector<RowSpan> spans;
   std::int64_t rows = 0;
-  bool prompt = false;  // of prompts, not of new tokens
+  std::int64_t prompt_rows = 0;  // the first so many belong to prompts
 };
+
+// A number of the sequence that stands in a place: position in the round's list, first those that begin in
+// places, then those that wait. None: the place is empty.
+using Occupant = std::int32_t;
+inline constexpr Occupant kNobody = -1;
 
 class BatchTable {
  public:
-  // Everything runs at the start of a round.
+  // At the start of a round everything runs.
   void begin(const memory::Round& round);
 
-  const memory::GpuBatch& batch(const schedule::Step& step) const;
+  std::size_t places(const schedule::Step& step) const { return newest_[index(step)].size(); }
   BatchRows rows(const schedule::Step& step) const;
 
-  // One flag a sequence, for the step's (or a later) token step. Flags of two successive token steps exist
-  // side by side.
-  const std::vector<std::uint8_t>& running(const schedule::Step& step) const {
-    return entry(step, step.token_step.value);
+  // Who stands in each place, for the step's (or a later) token step. Lists of two successive token steps
+  // exist side by side.
+  const std::vector<Occupant>& occupants(const schedule::Step& step) const {
+    return entry(step, step.token_step.value).who;
   }
-  void set_running(const schedule::Step& step, std::int64_t token_step, std::vector<std::uint8_t> flags);
+  void set_occupants(const schedule::Step& step, std::int64_t token_step, std::vector<Occupant> who);
+  // Of the next token step: the rows' sequences that go on (one flag a span) stay, free places go to waiting
+  // sequences, as long as the batch has no more than `most_rows` rows.
+  std::vector<Occupant> next_occupants(const schedule::Step& step, const BatchRows& rows,
+                                       const std::vector<std::uint8_t>& goes_on, std::int64_t most_rows);
+  std::int64_t new_tokens_of(const schedule::Step& step, const RowSpan& span) const;
 
-  // Ids of the newest tokens: of the rows that ran, and (on the first stage) of every sequence.
+  // Ids of the newest tokens: of the rows that ran, and (on the first stage) of every place.
   std::vector<std::int32_t>& tokens(const schedule::Step& step) { return tokens_[index(step)]; }
   void set_newest(const schedule::Step& step, const BatchRows& rows, const std::vector<std::int32_t>& tokens);
   const std::vector<std::int32_t>& newest(const schedule::Step& step) const { return newest_[index(step)]; }
@@ -51,15 +64,20 @@ class BatchTable {
   bool all_over() const { return batches_running_ == 0; }
 
  private:
+  struct Places {
+    std::vector<Occupant> who;
+    std::vector<std::int64_t> position;  // of the first of its rows in this token step
+  };
   std::size_t index(const schedule::Step& step) const;
-  const std::vector<std::uint8_t>& entry(const schedule::Step& step, std::int64_t token_step) const;
+  const Places& entry(const schedule::Step& step, std::int64_t token_step) const;
+  std::int64_t count_rows(const Places& places, std::size_t place) const;
 
-  const memory::Round* round_ = nullptr;
   std::size_t gpu_batches_ = 0;
-  std::vector<std::vector<std::uint8_t>>
-      running_;  // [micro-batch, GPU batch, parity of the token step][sequence]
-  std::vector<std::vector<std::int32_t>> tokens_;  // [micro-batch, GPU batch][running sequence]
-  std::vector<std::vector<std::int32_t>> newest_;  // [micro-batch, GPU batch][sequence]
+  std::vector<memory::Sequence> sequences_;        // by number
+  std::size_t next_waiting_ = 0;                   // number of the next that waits; first stage only
+  std::vector<Places> places_;                     // [micro-batch, GPU batch, parity of the token step]
+  std::vector<std::vector<std::int32_t>> tokens_;  // [micro-batch, GPU batch][sequence with rows]
+  std::vector<std::vector<std::int32_t>> newest_;  // [micro-batch, GPU batch][place]
   std::vector<std::uint8_t> over_;                 // [micro-batch, GPU batch]
   std::atomic<std::int64_t> batches_running_{0};
 };

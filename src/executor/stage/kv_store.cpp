@@ -46,7 +46,9 @@ void for_both(const KvSegment& segment, std::int64_t first, std::int64_t count, 
 std::byte* at(std::span<std::byte> memory, Bytes offset) { return memory.data() + offset; }
 
 // Prompts are attended on the device whole; new rows of what CPU cores attend to never come there.
-bool is_elsewhere(const KvSegment& segment, const BatchRows& rows) { return segment.on_cpu && !rows.prompt; }
+bool is_elsewhere(const KvSegment& segment, const BatchRows& rows) {
+  return segment.on_cpu && rows.prompt_rows == 0;
+}
 
 KvStore::Segment in_use(const KvSegment& segment, const RowSpan& span, std::byte* keys,
                         StorageFormat format) {

@@ -25,6 +25,37 @@ TEST(Contiguous, NoFaultsForAnyShape) {
               }
 }
 
+// Programs that take up where another one ended.
+TEST(Contiguous, NoFaultsInProgramsThatContinue) {
+  for (const int ranks : {1, 2, 3})
+    for (const std::int64_t chunk_layers : {0, 1})
+      for (const std::int64_t first : {1, 4, 64})
+        for (const Offload state : {kResident, kHost, kDisk})
+          for (const bool continues : {false, true})
+            ASSERT_THAT(find_faults(build_all({.ranks = ranks,
+                                               .token_steps = 3,
+                                               .micro_batches = 4,
+                                               .gpu_batches = 2,
+                                               .layer_weights = kHost,
+                                               .kv = state,
+                                               .hidden = state,
+                                               .chunk_layers = chunk_layers,
+                                               .first_token_step = first,
+                                               .continues = continues})),
+                        IsEmpty())
+                << ranks << " ranks, from token step " << first << ", state " << state.any << state.disk;
+}
+
+// Rows of the last token step are kept where another program reads them.
+TEST(Contiguous, StoresTheLastRowsOnlyForAnotherProgram) {
+  const auto stores = [](bool continues) {
+    const auto program = build_all({.token_steps = 2, .kv = kHost, .continues = continues}).front();
+    return std::ranges::count(program.steps, StepKind::store_kv, &Step::kind);
+  };
+  EXPECT_EQ(stores(false), 6);
+  EXPECT_EQ(stores(true), 12);
+}
+
 std::int64_t count(const Program& program, StepKind kind) {
   return std::ranges::count(program.steps, kind, &Step::kind);
 }

@@ -15,6 +15,8 @@ struct Shape {
   int weight_slots = 2;
   HostAttention host_attention{};
   std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
+  std::int64_t first_token_step = 0;
+  bool continues = false;
 };
 
 inline std::vector<Program> build_all(const Shape& shape) {
@@ -28,7 +30,9 @@ inline std::vector<Program> build_all(const Shape& shape) {
     p.rank = Rank(static_cast<int>(programs.size()));
     p.ranks = shape.ranks;
     p.slice = slice;
+    p.first_token_step = shape.first_token_step;
     p.token_steps = shape.token_steps;
+    p.continues = shape.continues;
     p.micro_batches = shape.micro_batches;
     p.gpu_batches = shape.gpu_batches;
     p.layer_weights = shape.layer_weights;
