@@ -82,17 +82,18 @@ TEST(KvLayout, HoldsTheBytesOfTheCache) {
   EXPECT_EQ(layout.bytes[0], 4u * 48 * 7168 * (512 + 31));
 }
 
-// Heads are quantized one by one, so a share of the heads is a share of the bytes, and no cut changes a bit.
+// Heads are quantized one by one, so a share of the heads is a share of the bytes (on disk, in whole pages,
+// small caches take more), and no cut changes a bit.
 TEST(KvLayout, QuantizedHeadsAreDealtWhole) {
   for (const std::int64_t dim : {64, 80, 128}) {
     const RowFormat format{StorageFormat::q4, DType::f16, dim};
-    const auto layout = lay_out_kv(ragged_round(2, 3, 4), 12, 12, format, {30, 45});
+    const auto layout = lay_out_kv(ragged_round(2, 3, 4), 12, 12, format, {30, 70});
     for (const KvBlock& block : layout.blocks)
       for (const KvSegment& segment : block.segments)
         EXPECT_EQ(segment.row_bytes, format.row_bytes(segment.heads));
     const double total = static_cast<double>(layout.bytes[0] + layout.bytes[1] + layout.bytes[2]);
     EXPECT_NEAR(100 * static_cast<double>(layout.bytes[0]) / total, 30, 1.0);
-    EXPECT_NEAR(100 * static_cast<double>(layout.bytes[1]) / total, 45, 1.0);
+    EXPECT_NEAR(100 * static_cast<double>(layout.bytes[1]) / total, 70, 1.0);
   }
 }
 
