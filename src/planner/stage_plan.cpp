@@ -68,8 +68,8 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
   const std::int64_t of_hidden = when(hidden_moves, 2) + when(plan.hidden.stages > 0, 2);
   const std::int64_t of_layer = 3 + of_hidden + when(plan.weights.layers_move, 1);
   // Prefill finds nothing stored, and the last step stores nothing.
-  const std::int64_t of_layer_in_decode =
-      when(plan.kv.streams, 2) + when(plan.kv.stages > 0, 2) + when(plan.kv.on_cpu, 3);
+  const std::int64_t of_layer_in_decode = when(plan.kv.slots > 0, plan.kv.streams ? 2 : 1) +
+                                          when(plan.kv.stages > 0, 2) + when(plan.kv.on_cpu, 3);
   const std::int64_t of_head = 2 + of_hidden + when(plan.weights.head_moves, 1);
   // A message in and one out for each run; on the first stage also new tokens, accept, and the homes of those
   // that wait for their next run.
