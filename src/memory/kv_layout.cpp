@@ -48,16 +48,29 @@ class HeadDealer {
   double total_ = 0;
 };
 
+// Heads that stay together: as few as keep quantized rows at multiples of 16 bytes, which is how GPUs load
+// them; one where the heads do not come in such groups.
+std::int64_t heads_together(const RowFormat& format, std::int64_t heads) {
+  constexpr Bytes kLoad = 16;
+  if (!is_quantized(format.format)) return 1;
+  for (const std::int64_t count : {1, 2, 4, 8})
+    if (heads % count == 0 && format.row_bytes(count) % kLoad == 0) return count;
+  return 1;
+}
+
 KvBlock lay_out_block(const GpuBatch& batch, std::int64_t least_positions, std::int64_t heads,
-                      Bytes head_row_bytes, HeadDealer& dealer) {
+                      const RowFormat& format, HeadDealer& dealer) {
+  const Bytes head_row_bytes = format.row_bytes();
+  const std::int64_t together = heads_together(format, heads);
   KvBlock block;
   for (std::size_t s = 0; s < batch.size(); ++s) {
     const auto positions = std::max(batch[s].kv_positions(), least_positions);
     const auto dealt =
-        dealer.deal(heads, 2.0 * static_cast<double>(positions) * static_cast<double>(head_row_bytes));
+        dealer.deal(heads / together, 2.0 * static_cast<double>(positions) * static_cast<double>(together) *
+                                          static_cast<double>(head_row_bytes));
     std::int32_t first_head = 0;
     for (std::size_t i = 0; i < kDestinations.size(); ++i) {
-      const auto count = static_cast<std::int32_t>(dealt[i]);
+      const auto count = static_cast<std::int32_t>(dealt[i] * together);
       if (count == 0) continue;
       const auto [tier, on_cpu] = kDestinations[i];
       Bytes& end = block.bytes[static_cast<std::size_t>(tier)];
@@ -94,7 +107,7 @@ KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads,
     layout.gpu_batches = static_cast<std::int64_t>(micro_batch.size());
     for (const auto& gpu_batch : micro_batch) {
       for (std::int64_t layer = 0; layer < layers; ++layer) {
-        KvBlock block = lay_out_block(gpu_batch, least_positions, heads, format.row_bytes(), dealer);
+        KvBlock block = lay_out_block(gpu_batch, least_positions, heads, format, dealer);
         block.base = layout.bytes;
         for (std::size_t tier = 0; tier < kTiers.size(); ++tier) layout.bytes[tier] += block.bytes[tier];
         layout.slot_bytes = std::max(layout.slot_bytes, block.slot_bytes());

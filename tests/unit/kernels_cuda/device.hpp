@@ -32,6 +32,8 @@ class Array {
  public:
   explicit Array(std::span<const T> values) : Array(values.size()) {
     require(cudaMemcpy(data_.get(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
+    // From pageable memory the copy may still be under way, and other streams do not wait for it.
+    require(cudaDeviceSynchronize());
   }
   explicit Array(const std::vector<T>& values) : Array(std::span<const T>(values)) {}
   static Array filled(std::int64_t count, T value) {

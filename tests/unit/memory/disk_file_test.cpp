@@ -28,7 +28,7 @@ std::vector<std::byte> random_bytes(std::size_t size, unsigned seed) {
 }
 
 TEST_P(DiskFiles, KeepWhatIsWrittenAndLeaveNothingBehind) {
-  const fs::path directory = fs::path(testing::TempDir()) / "optpipe-disk-file";
+  const fs::path directory = fs::path(testing::TempDir()) / ("optpipe-disk-file-" + std::to_string(getpid()));
   fs::remove_all(directory);
   {
     DiskFile file(directory, 1 << 20, GetParam());

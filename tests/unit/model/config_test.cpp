@@ -1,6 +1,7 @@
 #include "optpipe/model/config.hpp"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -29,7 +30,7 @@ class ConfigTest : public ::testing::Test {
     return "no error";
   }
 
-  fs::path directory_ = fs::path(testing::TempDir()) / "optpipe-config-test";
+  fs::path directory_ = fs::path(testing::TempDir()) / ("optpipe-config-test-" + std::to_string(getpid()));
 };
 
 TEST_F(ConfigTest, DefaultsAreThoseOfTransformers) {
