@@ -21,7 +21,7 @@ Bytes prompt_bytes(const std::vector<memory::Sequence>& sequences) {
 // On a GPU rank the driver is loaded already, and has its own entry.
 Bytes process_bytes(const RankResources& rank) {
   const Bytes driver = rank.backend == Backend::cuda ? std::min(rank.process, runtime::kCudaHost) : 0;
-  return std::max(rank.process - driver, runtime::kProcess);
+  return std::max(rank.process - driver + runtime::kGrowth, runtime::kProcess);
 }
 
 // Memory that some ranks share.

@@ -54,6 +54,7 @@ Ledger arenas(const StagePlan& plan);
 // Bytes that libraries take and that no arithmetic gives; docs/memory.md says how each was measured.
 namespace runtime {
 inline constexpr Bytes kProcess = 16 * kMiB;       // code, heap, tokenizer, stacks
+inline constexpr Bytes kGrowth = 4 * kMiB;         // of a process that is larger already: heap, report
 inline constexpr Bytes kReading = 8 * kMiB;        // a part of a weight on its way, of each thread
 inline constexpr Bytes kMpi = 32 * kMiB;           // Open MPI's shared segments and eager buffers, a rank
 inline constexpr Bytes kThread = 2 * kMiB;         // a thread's stack and kernel scratch on the CPU backend
