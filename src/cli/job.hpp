@@ -48,12 +48,12 @@ struct ReadyStage {
   std::unique_ptr<executor::Stage> stage;  // null where there are no rounds
   bool uses_nccl = false;
   std::vector<executor::RankBinding> bindings;  // of all ranks, on rank 0
-  std::vector<planner::Ledger> planned;  // on rank 0: of all ranks
-  Bytes gpu_left_before = 0;             // on this rank's GPU, its context made and nothing else
+  std::vector<planner::Ledger> planned;         // on rank 0: of all ranks
+  Bytes gpu_left_before = 0;                    // on this rank's GPU, its context made and nothing else
 };
 
-// Collective, of a job that is bound: checks that all ranks fit, links their GPUs, takes memory, reads weights,
-// and tells the user of the bindings. All ranks fail together where one does.
+// Collective, of a job that is bound: checks that all ranks fit, links their GPUs, takes memory, reads
+// weights, and tells the user of the bindings. All ranks fail together where one does.
 ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageRequest& request,
                         const std::vector<memory::Round>& rounds, comm::Transport& transport);
 

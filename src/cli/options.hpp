@@ -85,7 +85,7 @@ struct PlanOptions {
   ModelOptions model;
   RunOptions run;  // policy; threads and links between ranks
   Budgets budgets;
-  std::string machine;  // a file of `optpipe probe --json`, or a known machine's name
+  std::string machine;                // a file of `optpipe probe --json`, or a known machine's name
   int ranks = 1, ranks_per_node = 0;  // 0: as many as the machine has devices
   std::int64_t prompt_tokens = 512, new_tokens = 32;
   std::int64_t prompts = 0;  // 0: as many as are in flight

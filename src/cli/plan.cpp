@@ -111,9 +111,10 @@ void find_best(const PlanOptions& options, const simulator::Site& site, const mo
 memory::Policy settle(const PlannedRun& run) {
   const auto& request = run.request;
   const int ranks = static_cast<int>(request.slices.size());
-  return planner::settle_attention(
-      run.policy, request.config, request.slices, memory::make_rounds(request.sequences, run.policy, ranks),
-      request.ranks.front().weights, request.ranks.front().backend, simulator::attention_ceilings(run.site.machine));
+  return planner::settle_attention(run.policy, request.config, request.slices,
+                                   memory::make_rounds(request.sequences, run.policy, ranks),
+                                   request.ranks.front().weights, request.ranks.front().backend,
+                                   simulator::attention_ceilings(run.site.machine));
 }
 
 void plan_policy(const PlanOptions& options, const simulator::Site& site, const model::ModelConfig& config) {

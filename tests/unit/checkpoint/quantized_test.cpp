@@ -1,6 +1,5 @@
 // What the writer writes, the reader reads; what a file says of quantized rows is checked.
 #include <gmock/gmock.h>
-
 #include <unistd.h>
 
 #include <algorithm>

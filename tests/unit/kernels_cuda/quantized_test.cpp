@@ -87,7 +87,8 @@ TEST_F(Quantized, ProductsAreTheCpus) {
       std::vector<float> expected(static_cast<std::size_t>(m * n));
       kernels::linear(x.values.data(), k, m, {DType::f16, n, k, {&whole, 1}, storage},
                       {DType::f16, bias.bytes()}, Epilogue::relu, expected.data(), n, 4);
-      EXPECT_LT(testing::relative_error(testing::widen(out.values()), testing::widen(expected)), testing::kTolerance)
+      EXPECT_LT(testing::relative_error(testing::widen(out.values()), testing::widen(expected)),
+                testing::kTolerance)
           << name_of(storage) << ' ' << m << " x " << n << " x " << k;
     }
 }

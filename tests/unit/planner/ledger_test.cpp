@@ -87,8 +87,8 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
                                : model::balance_stages(c.config, c.ranks);
     for (int rank = 0; rank < c.ranks; ++rank) {
       SCOPED_TRACE(fmt::format(
-          "policy {}, rank {} of {}, {} ({}), {}, attention {}: weights {}/{}, KV {}/{}, activations {}/{}", i,
-          rank, c.ranks, to_string(slices[static_cast<std::size_t>(rank)]), c.policy.micro_batches,
+          "policy {}, rank {} of {}, {} ({}), {}, attention {}: weights {}/{}, KV {}/{}, activations {}/{}",
+          i, rank, c.ranks, to_string(slices[static_cast<std::size_t>(rank)]), c.policy.micro_batches,
           name_of(c.backend), name_of(c.policy.attention), c.policy.weights.device, c.policy.weights.host,
           c.policy.kv.device, c.policy.kv.host, c.policy.hidden.device, c.policy.hidden.host));
       const auto& slice = slices[static_cast<std::size_t>(rank)];
