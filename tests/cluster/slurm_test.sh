@@ -105,6 +105,7 @@ for ((i = 0; i < 200; ++i)); do
   [[ $(squeue -h -j "$job" -o %T 2>/dev/null) != PENDING ]] || break
   sleep 0.1
 done
+sleep 3 # slurmd counts revoked credentials by the second: a job that starts in the same one would be refused
 scontrol update JobId="$job" StartTime=now || fail "the job is not in the queue"
 for ((i = 0; i < 900; ++i)); do
   [[ ! -e $OUTPUT ]] || break
