@@ -3,34 +3,19 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "executor/cuda/kv_tasks.hpp"
 #include "executor/cuda/upload_ring.hpp"
-#include "executor/stage/kv_store.hpp"
 #include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/cuda.hpp"
 
 namespace optpipe::executor::cuda {
 
-using Half = kernels::cuda::Half;
-
 using planner::cuda::kChunkRows;
-
-// Gives the tasks for rows [first, first + count) of a batch, numbered from `first`, where they are on the
-// device or will be in the order of the stream.
-using TaskSource = std::function<kernels::cuda::KvBatch(std::int64_t first, std::int64_t count)>;
-
-// The tasks themselves, and their bounds: a context's is the segment's capacity, so that it does not change
-// from token step to token step.
-std::vector<kernels::cuda::KvTask> kv_tasks(const std::vector<KvStore::Segment>& segments, std::int64_t first,
-                                            std::int64_t count);
-kernels::cuda::KvBatch batch_of(const std::vector<kernels::cuda::KvTask>& tasks,
-                                const std::vector<KvStore::Segment>& segments,
-                                const kernels::cuda::KvTask* uploaded);
 
 class CudaOps {
  public:
@@ -80,6 +65,7 @@ class CudaOps {
     std::size_t group;
     std::int32_t slot;
   };
+  static kernels::cuda::Matrix to_gpu(const executor::Matrix& found);
   kernels::cuda::Matrix matrix(const Use& use, model::Role role) const;
   const Half* vector(const Use& use, model::Role role) const;
   void linear(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,

@@ -1,0 +1,138 @@
+// One layer: projections with the KV appended, attention, and what follows it.
+#include <algorithm>
+#include <optional>
+
+#include "executor/cuda/cuda_ops.hpp"
+
+namespace optpipe::executor::cuda {
+
+namespace gpu = kernels::cuda;
+using kernels::Epilogue;
+using model::Role;
+
+namespace {
+
+// The matrices as one, where they lie side by side as the layout puts them; none where they do not.
+std::optional<gpu::Matrix> join(std::initializer_list<gpu::Matrix> parts) {
+  gpu::Matrix joined{parts.begin()->columns, {}, parts.begin()->format};
+  const Bytes row_bytes = joined.row_format().row_bytes();
+  std::size_t count = 0;
+  for (const gpu::Matrix& part : parts) {
+    for (const gpu::Piece& piece : part.pieces) {
+      if (piece.rows == 0) continue;
+      const gpu::Piece* last = count > 0 ? &joined.pieces[count - 1] : nullptr;
+      if (last &&
+          reinterpret_cast<const std::byte*>(last->data) + static_cast<Bytes>(last->rows) * row_bytes ==
+              reinterpret_cast<const std::byte*>(piece.data)) {
+        joined.pieces[count - 1].rows += piece.rows;
+      } else {
+        if (count == joined.pieces.size()) return std::nullopt;
+        joined.pieces[count++] = piece;
+      }
+    }
+  }
+  return joined;
+}
+
+}  // namespace
+
+void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows, Half* to) {
+  const std::int64_t h = config_.hidden;
+  const auto joined =
+      join({matrix(use, Role::q_weight), matrix(use, Role::k_weight), matrix(use, Role::v_weight)});
+  const Half *q_bias = vector(use, Role::q_bias), *k_bias = vector(use, Role::k_bias),
+             *v_bias = vector(use, Role::v_bias);
+  const bool one_bias = q_bias == nullptr || (k_bias == q_bias + h && v_bias == k_bias + h);
+  if (joined && one_bias)
+    return gpu::linear(context_, x, h, rows, *joined, q_bias, Epilogue::none, to, 3 * h);
+  const auto project = [&](Role weight, const Half* bias, Half* out) {
+    gpu::linear(context_, x, h, rows, matrix(use, weight), bias, Epilogue::none, out, 3 * h);
+  };
+  project(Role::q_weight, q_bias, to);
+  project(Role::k_weight, k_bias, to + h);
+  project(Role::v_weight, v_bias, to + 2 * h);
+}
+
+void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
+                          const TaskSource& tasks, std::int32_t buffer) {
+  const Use use{group, slot};
+  const std::int64_t h = config_.hidden;
+  for (std::int64_t begin = 0; begin < rows.rows;) {
+    // Rows of prompts, then those of new tokens, which fit into one chunk or pass as if they were a prompt's.
+    const bool together = begin >= rows.prompt_rows && are_together(rows);
+    const auto end = together || !are_together(rows) ? rows.rows : rows.prompt_rows;
+    const auto count = std::min(kChunkRows, end - begin);
+    const Half* input = x + begin * h;
+    if (config_.pre_norm) {
+      norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
+      input = normed_;
+    }
+    if (buffer != 0) {
+      project_together(use, input, count, attention(buffer).q + begin * 3 * h);
+      begin += count;
+      continue;
+    }
+    if (together) {
+      Half* const q = q_ + begin * h;
+      project_together(use, input, count, q);
+      gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), q + h, q + 2 * h, 3 * h);
+      return;
+    }
+    linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
+    linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
+    linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
+    gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), keys_, values_, h);
+    begin += count;
+  }
+}
+
+void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer, double sparsity) {
+  const std::int64_t h = config_.hidden;
+  const AttentionBuffer on = attention(buffer);
+  const std::int64_t of_prompts = rows.prompt_rows, new_tokens = rows.rows - of_prompts;
+  const bool together = buffer != 0 || are_together(rows);
+  if (of_prompts > 0)
+    gpu::attention_prefill(context_, tasks(0, of_prompts), config_.head_dim(), {on.q, on.attended, h, h});
+  if (new_tokens == 0) return;
+  const gpu::KvBatch batch = tasks(of_prompts, new_tokens);
+  if (buffer != 0) gpu::append_kv(context_, batch, config_.head_dim(), on.q + h, on.q + 2 * h, 3 * h);
+  gpu::attention_decode(
+      context_, batch, config_.head_dim(),
+      {on.q + of_prompts * h, on.attended + of_prompts * h, together ? 3 * h : h, h, sparsity});
+}
+
+void CudaOps::fetch_qkv(cudaStream_t stream, std::byte* to, std::int32_t buffer, Bytes bytes) const {
+  gpu::copy_small(context_, stream, to, attention(buffer).q, bytes);
+}
+
+void CudaOps::return_attention(const BatchRows& rows, const TaskSource& tasks, const std::byte* output,
+                               std::int32_t buffer) {
+  gpu::take_heads(context_, tasks(0, rows.rows), config_.head_dim(), reinterpret_cast<const Half*>(output),
+                  keys_, attention(buffer).attended, rows.rows, config_.hidden);
+}
+
+void CudaOps::feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x,
+                                const Half* attended) {
+  const std::int64_t h = config_.hidden;
+  Half* row = x + first * h;
+  linear(use, Role::o_weight, Role::o_bias, attended + first * h, count, Epilogue::add, row);
+  if (!config_.pre_norm) norm(use, Role::attention_norm_weight, Role::attention_norm_bias, row, count, row);
+  const Half* input = row;
+  if (config_.pre_norm) {
+    norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, normed_);
+    input = normed_;
+  }
+  const auto activation = config_.activation == model::Activation::relu ? Epilogue::relu : Epilogue::gelu;
+  linear(use, Role::fc1_weight, Role::fc1_bias, input, count, activation, inner_);
+  linear(use, Role::fc2_weight, Role::fc2_bias, inner_, count, Epilogue::add, row);
+  if (!config_.pre_norm) norm(use, Role::final_norm_weight, Role::final_norm_bias, row, count, row);
+}
+
+void CudaOps::feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x,
+                           std::int32_t buffer) {
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows)
+    feed_forward_rows({group, slot}, begin, std::min(kChunkRows, rows.rows - begin), x,
+                      attention(buffer).attended);
+}
+
+}  // namespace optpipe::executor::cuda
