@@ -61,6 +61,7 @@ ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageReques
   ready.uses_nccl = executor::decide_nccl(transport, job.gpu, comm_device(run));
   ready.planned = preflight(job, run, request.policy, rounds, ready.uses_nccl, transport);
   if (job.gpu) ready.gpu_left_before = executor::gpu_memory_left(*job.gpu);
+  transport.barrier();  // ranks that share the GPU begin to take memory only now
   if (ready.uses_nccl)
     options.device_link = comm::connect_nccl(transport, comm::Seconds(run.comm_timeout_s),
                                              request.policy.stages == memory::Stages::looped);
@@ -101,8 +102,10 @@ executor::TimelineObserver record_into(std::optional<metrics::Trace>& trace) {
 std::vector<metrics::RankMemory> gather_memory(const ReadyStage& ready, comm::Transport& transport) {
   if (!ready.stage) return {};
   const executor::MemoryPeak peak = ready.stage->memory_peak();
-  metrics::MeasuredMemory own{
-      .pinned = peak.pinned, .host = memory::process_memory().peak, .disk = peak.disk};
+  metrics::MeasuredMemory own{.gpu_arenas = peak.gpu_arenas,
+                              .pinned = peak.pinned,
+                              .host = memory::process_memory().peak,
+                              .disk = peak.disk};
   if (ready.gpu_left_before > 0)
     own.gpu = planner::runtime::kCudaContext + ready.gpu_left_before -
               std::min(ready.gpu_left_before, peak.least_gpu_free);

@@ -83,8 +83,7 @@ struct BenchOptions {
 
 struct PlanOptions {
   ModelOptions model;
-  RunOptions run;  // policy; threads and links between ranks
-  Budgets budgets;
+  RunOptions run;                     // policy; budgets; threads and links between ranks
   std::string machine;                // a file of `optpipe probe --json`, or a known machine's name
   int ranks = 1, ranks_per_node = 0;  // 0: as many as the machine has devices
   std::int64_t prompt_tokens = 512, new_tokens = 32;

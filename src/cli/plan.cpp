@@ -47,9 +47,9 @@ simulator::Site make_site(const PlanOptions& options) {
   site.ranks_per_node = options.ranks_per_node > 0 ? options.ranks_per_node : site.machine.devices;
   site.threads = options.run.threads;
   site.device_links = options.run.comm_device != "cpu";
-  site.gpu_memory = options.budgets.gpu;
-  site.host_memory = options.budgets.host;
-  site.disk_space = options.budgets.disk;
+  site.gpu_memory = options.run.budgets.gpu;
+  site.host_memory = options.run.budgets.host;
+  site.disk_space = options.run.budgets.disk;
   return site;
 }
 

@@ -15,14 +15,16 @@ metrics::Result summarize(const Generation& generation, const executor::RunStati
   return result;
 }
 
-nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig& config,
-                        const memory::Policy& policy, int ranks) {
+}  // namespace
+
+nlohmann::json describe_input(const RunOptions& run, const model::ModelConfig& config,
+                              const memory::Policy& policy, int ranks) {
   return {{"model", config.name},
           {"layers", config.layers},
           {"hidden", config.hidden},
           {"dtype", name_of(config.dtype)},
           {"ranks", ranks},
-          {"percent", options.run.percent},
+          {"percent", run.percent},
           {"gpu_batch_size", policy.gpu_batch_size},
           {"num_gpu_batches", policy.gpu_batches},
           {"micro_batches", policy.micro_batches_for(ranks)},
@@ -31,16 +33,14 @@ nlohmann::json input_of(const GenerateOptions& options, const model::ModelConfig
           {"kv_format", name_of(policy.kv_format)},
           {"attention", name_of(policy.attention)},
           {"attention_share", policy.cpu_attention()},
-          {"attention_sparsity", policy.attention_sparsity},
-          {"max_new_tokens", options.max_new_tokens}};
+          {"attention_sparsity", policy.attention_sparsity}};
 }
-
-}  // namespace
 
 nlohmann::json make_report(const GenerateOptions& options, const model::ModelConfig& config,
                            const memory::Policy& policy, const std::vector<metrics::RankUse>& ranks,
                            const Generation& generation, const executor::RunStatistics& statistics) {
-  auto input = input_of(options, config, policy, static_cast<int>(ranks.size()));
+  auto input = describe_input(options.run, config, policy, static_cast<int>(ranks.size()));
+  input["max_new_tokens"] = options.max_new_tokens;
   input["bad_prompts"] = generation.errors();
   nlohmann::json result = metrics::to_json(summarize(generation, statistics));
   // Prompts that took the places of others were computed among decode steps: neither phase has a rate of its

@@ -16,6 +16,12 @@ nlohmann::json make_report(const GenerateOptions& options, const model::ModelCon
                            const memory::Policy& policy, const std::vector<metrics::RankUse>& ranks,
                            const Generation& generation, const executor::RunStatistics& statistics);
 
+// What was asked for, as every command's report says it: {"model", "layers", "hidden", "dtype", "ranks",
+// "percent", "gpu_batch_size", "num_gpu_batches", "micro_batches", "overlap", "weight_format", "kv_format",
+// "attention", "attention_share", "attention_sparsity"}.
+nlohmann::json describe_input(const RunOptions& run, const model::ModelConfig& config,
+                              const memory::Policy& policy, int ranks);
+
 // A list of {"from", "to", "hosts": [2], "latency_s", "bytes_s"}: by the transport, through host memory.
 nlohmann::json to_json(const std::vector<comm::LinkSpeed>& links);
 

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "optpipe/base/check.hpp"
@@ -41,6 +43,17 @@ std::string line(const RankMemory& rank, std::size_t number, const char* place, 
   return text;
 }
 
+struct Use {
+  Bytes measured = 0, planned = 0;
+  std::uint64_t ranks = 0;
+};
+
+Use fullest(const std::map<std::string, Use>& places) {
+  const auto most =
+      std::ranges::max_element(places, {}, [](const auto& place) { return place.second.measured; });
+  return most == places.end() ? Use{} : most->second;
+}
+
 }  // namespace
 
 std::vector<RankMemory> gather_memory(comm::Transport& transport, const std::vector<Ledger>& planned,
@@ -65,6 +78,26 @@ std::vector<RankMemory> gather_memory(comm::Transport& transport, const std::vec
   return ranks;
 }
 
+PeakMemory find_peak(std::span<const RankMemory> ranks, std::span<const std::string> gpus) {
+  OPTPIPE_CHECK(gpus.size() == ranks.size(), "{} GPUs of {} ranks", gpus.size(), ranks.size());
+  std::map<std::string, Use> hosts, devices;
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    const RankMemory& rank = ranks[i];
+    Use& host = hosts[rank.host];
+    host.measured += rank.measured.host;
+    host.planned += rank.planned.host();
+    if (gpus[i].empty()) continue;
+    Use& gpu = devices[rank.host + ' ' + gpus[i]];
+    gpu.measured = std::max(gpu.measured, rank.measured.gpu);
+    gpu.planned += rank.planned.total(Place::gpu);
+    ++gpu.ranks;
+  }
+  // Each rank has seen what all took of its GPU, but no context besides its own: they were there before.
+  for (auto& [name, gpu] : devices) gpu.measured += (gpu.ranks - 1) * planner::runtime::kCudaContext;
+  const Use gpu = fullest(devices), host = fullest(hosts);
+  return {gpu.measured, gpu.planned, host.measured, host.planned};
+}
+
 nlohmann::json to_json(std::span<const RankMemory> ranks) {
   auto list = nlohmann::json::array();
   for (std::size_t i = 0; i < ranks.size(); ++i) {
@@ -76,6 +109,7 @@ nlohmann::json to_json(std::span<const RankMemory> ranks) {
                     {"planned", std::move(planned)},
                     {"measured",
                      {{"gpu", rank.measured.gpu},
+                      {"gpu_arenas", rank.measured.gpu_arenas},
                       {"pinned", rank.measured.pinned},
                       {"host", rank.measured.host},
                       {"disk", rank.measured.disk}}}});

@@ -54,9 +54,11 @@ nlohmann::json to_json(const Result& result) {
 std::string result_lines(const WorkloadSizes& sizes, const Result& result) {
   return fmt::format(
              "model size: {:.3f} GB\tcache size: {:.3f} GB\thidden size (p): {:.3f} GB\n"
-             "peak gpu mem: {:.3f} GB\tprojected: {}\n",
-             gib(sizes.model), gib(sizes.cache), gib(sizes.hidden), gib(sizes.peak_gpu),
-             result.projected ? "True" : "False") +
+             "peak gpu mem: {:.3f} GB\tprojected: {}\tplanned gpu mem: {:.3f} GB\tpeak host mem: {:.3f} GB\t"
+             "planned host mem: {:.3f} GB\n",
+             gib(sizes.model), gib(sizes.cache), gib(sizes.hidden), gib(sizes.peak.gpu),
+             result.projected ? "True" : "False", gib(sizes.peak.planned_gpu), gib(sizes.peak.host),
+             gib(sizes.peak.planned_host)) +
          line("prefill", result.prefill_s, result.prefill_token_s()) +
          line("decode", result.decode_s, result.decode_token_s()) +
          line("total", result.total_s(), result.total_token_s());

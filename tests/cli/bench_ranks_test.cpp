@@ -49,6 +49,19 @@ TEST(BenchRanks, OneReportOfAllRanks) {
   EXPECT_EQ(report["sizes"]["micro_batch_prefill_bytes"], 6 * 16 * 192 * 4);
   EXPECT_GT(report["ranks"][1]["split"]["prefill"]["fill"], 0);
   EXPECT_EQ(report["ranks"][0]["split"]["prefill"]["fill"], 0);
+  ASSERT_EQ(report["links"].size(), 1u) << "from each to the next";
+  EXPECT_GT(report["links"][0]["bytes_s"], 0);
+  // Both processes run on this host, and are measured together.
+  std::uint64_t measured = 0, planned = 0;
+  for (const auto& rank : report["memory"]) {
+    measured += rank["measured"]["host"].get<std::uint64_t>();
+    planned += rank["planned"]["pinned"]["total"].get<std::uint64_t>() +
+               rank["planned"]["plain"]["total"].get<std::uint64_t>();
+  }
+  EXPECT_EQ(report["sizes"]["peak_host_bytes"], measured);
+  EXPECT_EQ(report["sizes"]["planned_host_bytes"], planned);
+  EXPECT_LE(measured, planned);
+  EXPECT_EQ(report["sizes"]["peak_gpu_bytes"], 0);
   const auto first = finished.out.find("model size: ");
   EXPECT_THAT(finished.out.substr(first + 1), HasSubstr("prefill latency: "));
   EXPECT_EQ(finished.out.find("prefill latency: "), finished.out.rfind("prefill latency: "))

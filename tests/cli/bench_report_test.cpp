@@ -74,6 +74,23 @@ TEST(BenchReport, HoldsEveryPrintedNumber) {
   EXPECT_EQ(benchmark.report["verification"]["differences"], 0);
 }
 
+// One run at full length serves all cuts.
+TEST(BenchReport, ValidatesCutsOfARunThatWasNotCut) {
+  const Folder folder;
+  const auto [finished, report] =
+      run({"--prompt-len", "8", "--gen-len", "9", "--validate-projection", "--no-log"}, folder);
+  const auto& validation = report["validation"];
+  EXPECT_TRUE(validation["error"].is_null());
+  double sum = 0;
+  for (const double seconds : report["decode_step_s"]) sum += seconds;
+  EXPECT_NEAR(validation["decode_s"], sum, 1e-9);
+  std::vector<int> cuts;
+  for (const auto& each : validation["prefixes"]) cuts.push_back(each["cut_gen_len"]);
+  EXPECT_EQ(cuts, (std::vector{2, 4, 8}));
+  EXPECT_THAT(finished.out, testing::HasSubstr("projection checked: "));
+  EXPECT_EQ(finished.err.find("full length"), std::string::npos) << "no second run";
+}
+
 TEST(BenchReport, SplitsAddUp) {
   const Folder folder;
   const auto report = run({"--prompt-len", "16", "--gen-len", "5", "--no-log"}, folder).report;

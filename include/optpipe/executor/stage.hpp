@@ -67,6 +67,7 @@ struct RunStatistics {
 // What was really taken, by measurement; what has no measure here is 0.
 struct MemoryPeak {
   Bytes least_gpu_free = 0;  // of the GPU's memory, whoever else takes of it
+  Bytes gpu_arenas = 0;      // taken from the GPU by this stage
   Bytes pinned = 0;
   Bytes disk = 0;  // blocks of the offload file
 };

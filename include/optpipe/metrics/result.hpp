@@ -7,6 +7,7 @@
 #include <string>
 
 #include "optpipe/base/units.hpp"
+#include "optpipe/metrics/memory_use.hpp"
 
 namespace optpipe::metrics {
 
@@ -36,10 +37,11 @@ nlohmann::json to_json(const Result& result);
 // What FlexGen's report says of memory.
 struct WorkloadSizes {
   Bytes model = 0, cache = 0, hidden = 0;
-  Bytes peak_gpu = 0;  // of the fullest GPU
+  PeakMemory peak{};  // measured, and planned beside it
 };
 
-// The report as FlexGen prints and logs it, five lines (GB: 2^30 bytes). What was not measured is named so.
+// The report as FlexGen prints and logs it, five lines (GB: 2^30 bytes); behind its own two columns the
+// second also has planned memory, and the host's. What was not measured is named so.
 std::string result_lines(const WorkloadSizes& sizes, const Result& result);
 
 }  // namespace optpipe::metrics

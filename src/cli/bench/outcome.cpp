@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/report.hpp"
+
 namespace optpipe::cli {
 namespace {
 
@@ -11,25 +13,11 @@ using nlohmann::json;
 
 json input_of(const BenchOptions& options, const model::ModelConfig& config, const Workload& workload,
               int ranks) {
-  const auto& policy = options.run.policy;
-  return {{"model", config.name},
-          {"layers", config.layers},
-          {"hidden", config.hidden},
-          {"dtype", name_of(config.dtype)},
-          {"ranks", ranks},
-          {"percent", options.run.percent},
-          {"gpu_batch_size", policy.gpu_batch_size},
-          {"num_gpu_batches", policy.gpu_batches},
-          {"micro_batches", policy.micro_batches_for(ranks)},
-          {"overlap", policy.overlap},
-          {"weight_format", name_of(policy.weight_format)},
-          {"kv_format", name_of(policy.kv_format)},
-          {"attention", name_of(policy.attention)},
-          {"attention_share", policy.cpu_attention()},
-          {"attention_sparsity", policy.attention_sparsity},
-          {"prompt_len", workload.prompt_len},
-          {"gen_len", workload.gen_len},
-          {"cut_gen_len", workload.is_cut() ? json(workload.run_len) : json(nullptr)}};
+  json input = describe_input(options.run, config, options.run.policy, ranks);
+  input["prompt_len"] = workload.prompt_len;
+  input["gen_len"] = workload.gen_len;
+  input["cut_gen_len"] = workload.is_cut() ? json(workload.run_len) : json(nullptr);
+  return input;
 }
 
 json ranks_of(const Outcome& outcome) {
@@ -55,7 +43,7 @@ json validation_of(const Outcome& outcome) {
     prefixes.push_back(
         {{"cut_gen_len", each.cut_gen_len}, {"decode_s", each.decode_s}, {"error", each.error}});
   return {{"decode_s", outcome.validation->decode_s},
-          {"error", outcome.validation->error},
+          {"error", outcome.validation->error ? json(*outcome.validation->error) : json(nullptr)},
           {"prefixes", prefixes}};
 }
 
@@ -78,9 +66,9 @@ std::string projection_line(const metrics::Projection& p) {
 }
 
 std::string validation_lines(const Validation& validation) {
-  std::string text =
-      fmt::format("projection checked: {:.3f} s of decode measured, the projection is off by {:+.2f} %\n",
-                  validation.decode_s, validation.error * 100);
+  std::string text = fmt::format("projection checked: {:.3f} s of decode measured", validation.decode_s);
+  if (validation.error) text += fmt::format(", the projection is off by {:+.2f} %", *validation.error * 100);
+  text += '\n';
   for (const auto& each : validation.prefixes)
     text += fmt::format("  cut at {}: {:.3f} s, off by {:+.2f} %\n", each.cut_gen_len, each.decode_s,
                         each.error * 100);
@@ -96,7 +84,10 @@ json make_report(const BenchOptions& options, const model::ModelConfig& config, 
            {{"model_bytes", outcome.sizes.model},
             {"cache_bytes", outcome.sizes.cache},
             {"hidden_bytes", outcome.sizes.hidden},
-            {"peak_gpu_bytes", outcome.sizes.peak_gpu},
+            {"peak_gpu_bytes", outcome.sizes.peak.gpu},
+            {"planned_gpu_bytes", outcome.sizes.peak.planned_gpu},
+            {"peak_host_bytes", outcome.sizes.peak.host},
+            {"planned_host_bytes", outcome.sizes.peak.planned_host},
             {"micro_batch_prefill_bytes", outcome.micro_batch_prefill},
             {"micro_batch_decode_bytes", outcome.micro_batch_decode}}},
           {"result", metrics::to_json(outcome.result)},
@@ -108,7 +99,8 @@ json make_report(const BenchOptions& options, const model::ModelConfig& config, 
           {"bottleneck", binding_of(outcome)},
           {"breakdown", to_json(outcome.steps)},
           {"ranks", ranks_of(outcome)},
-          {"memory", metrics::to_json(outcome.memory)}};
+          {"memory", metrics::to_json(outcome.memory)},
+          {"links", to_json(outcome.links)}};
 }
 
 std::string details(const Outcome& outcome, bool breakdown) {

@@ -10,6 +10,7 @@
 #include "cli/bench/resources.hpp"
 #include "cli/bench/step_seconds.hpp"
 #include "cli/bench/workload.hpp"
+#include "optpipe/comm/link_speed.hpp"
 #include "optpipe/executor/bind_ranks.hpp"
 #include "optpipe/metrics/memory_use.hpp"
 #include "optpipe/metrics/projection.hpp"
@@ -17,10 +18,11 @@
 
 namespace optpipe::cli {
 
-// --validate-projection: the same workload at its full length.
+// --validate-projection: the same workload at its full length; where it was not cut, the measured run itself.
 struct Validation {
   double decode_s = 0;  // measured
-  double error = 0;     // of the projection: projected over measured, less 1
+  // Of the projection: projected over measured, less 1. None where nothing had to be projected.
+  std::optional<double> error;
   // What the full run's own first steps would have been projected to, had it been cut there.
   struct Prefix {
     std::int64_t cut_gen_len = 0;
@@ -50,6 +52,7 @@ struct Outcome {
   std::vector<RankShare> shares;
   std::vector<executor::RankBinding> bindings;
   std::vector<metrics::RankMemory> memory;
+  std::vector<comm::LinkSpeed> links;  // measured where there is a report
 };
 
 // The report of --json; docs/report-schema.json describes it.

@@ -53,13 +53,6 @@ nlohmann::json to_json(const RankShare& share) {
             {"decode", metrics::to_json(share.split.decode)}}}};
 }
 
-Bytes peak_gpu_bytes(const std::vector<RankShare>& shares) {
-  Bytes peak = 0;
-  for (const RankShare& share : shares)
-    if (share.gpu >= 0) peak = std::max(peak, share.memory.total(planner::Place::gpu));
-  return peak;
-}
-
 std::vector<std::string> memory_table(const std::vector<RankShare>& shares,
                                       const std::vector<metrics::RankUse>& use) {
   using planner::MemoryClass;

@@ -23,9 +23,6 @@ struct RankShare {
 // {activity: seconds}}}
 nlohmann::json to_json(const RankShare& share);
 
-// Bytes on the fullest GPU, as planned and then taken; 0 where all ranks compute on the CPU.
-Bytes peak_gpu_bytes(const std::vector<RankShare>& shares);
-
 // One line a rank, with headings: GiB of each class in each place, and seconds of each activity.
 std::vector<std::string> memory_table(const std::vector<RankShare>& shares,
                                       const std::vector<metrics::RankUse>& use);

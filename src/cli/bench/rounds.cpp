@@ -35,6 +35,8 @@ RoundFigures RoundRunner::run(std::int64_t new_tokens, const char* name) {
   auto figures = run_round(workload_.round, workload_.prompt_len, new_tokens, name);
   recording_ = false;
   if (!figures.kv_share) figures.kv_share = kv_share_by_bytes();
+  for (auto& [cut, share] : figures.kv_share_of_cuts)
+    if (!share) share = kv_share_by_bytes();
   return figures;
 }
 
@@ -77,12 +79,18 @@ void RoundRunner::observe(const schedule::Program& program, std::span<const sche
                           std::chrono::steady_clock::time_point round_begin) {
   if (!recording_) return;
   // Where the run is cut, the program goes on without any sequence: its later steps did nothing.
-  std::vector<schedule::StepTime> ran;
-  std::ranges::copy_if(times, std::back_inserter(ran), [&](const schedule::StepTime& time) {
-    return program.step(time.step).token_step.value < token_steps_;
-  });
+  const auto first_steps = [&](std::int64_t token_steps) {
+    std::vector<schedule::StepTime> ran;
+    std::ranges::copy_if(times, std::back_inserter(ran), [&](const schedule::StepTime& time) {
+      return program.step(time.step).token_step.value < token_steps;
+    });
+    return ran;
+  };
+  const auto ran = first_steps(token_steps_);
   current_.split = metrics::split_run(program, ran);
   current_.kv_share = metrics::kv_share(program, ran);
+  for (std::int64_t cut = 2; cut < token_steps_; cut *= 2)
+    current_.kv_share_of_cuts[cut] = metrics::kv_share(program, first_steps(cut));
   current_.steps = sum_steps(program, ran);
   if (trace_) record_into(trace_)(program, ran, round_begin);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +21,9 @@ struct RoundFigures {
   executor::RunStatistics statistics;  // of this rank
   metrics::RunSplit split;             // of this rank
   std::optional<double> kv_share;      // of this rank's decode, as metrics::kv_share
-  StepSeconds steps;                   // of this rank
+  // The same of its first token steps alone, had it been cut there: after 2, 4, 8, ... of them.
+  std::map<std::int64_t, std::optional<double>> kv_share_of_cuts;
+  StepSeconds steps;  // of this rank
   // On rank 0 only.
   std::unique_ptr<TokenClock> tokens;
   std::vector<double> decode_step_s;

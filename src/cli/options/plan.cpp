@@ -68,7 +68,7 @@ void add_plan_options(CLI::App& app, PlanOptions& o) {
   add_model_options(app, o.model);
   add_policy_options(app, o.run);
   add_site_options(app, o);
-  add_budget_options(app, o.budgets);
+  add_budget_options(app, o.run.budgets);
   add_work_options(app, o);
   add_search_options(app, o);
   add_run_options(app, o.run);

@@ -250,6 +250,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
   MemoryPeak memory_peak() const override {
     MemoryPeak peak = BaseStage::memory_peak();
     peak.least_gpu_free = least_free_;
+    peak.gpu_arenas = gpu.peak();
     peak.pinned = pinned.pinned();
     return peak;
   }

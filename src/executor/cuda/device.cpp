@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "optpipe/base/error.hpp"
 #include "optpipe/base/log.hpp"
 
@@ -71,10 +73,15 @@ std::byte* DeviceMemory::allocate(Bytes bytes, const std::string& purpose) {
         format_bytes(bytes), purpose, format_bytes(free)));
   }
   check(status, "cudaMalloc");
+  taken_ += bytes;
+  peak_ = std::max(peak_, taken_);
   return static_cast<std::byte*>(memory);
 }
 
-void DeviceMemory::release(std::byte* memory, Bytes) noexcept { warn(cudaFree(memory), "cudaFree"); }
+void DeviceMemory::release(std::byte* memory, Bytes bytes) noexcept {
+  warn(cudaFree(memory), "cudaFree");
+  taken_ -= bytes;
+}
 
 std::byte* PinnedPages::allocate(Bytes bytes, const std::string& purpose) {
   std::byte* memory = HostPages::allocate(bytes, purpose);

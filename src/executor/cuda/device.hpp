@@ -36,6 +36,10 @@ class DeviceMemory final : public memory::MemoryResource {
   std::byte* allocate(Bytes bytes, const std::string& purpose) override;
   void release(std::byte* memory, Bytes bytes) noexcept override;
   bool is_host_accessible() const override { return false; }
+  Bytes peak() const { return peak_; }
+
+ private:
+  Bytes taken_ = 0, peak_ = 0;
 };
 
 // Host pages registered with CUDA at their exact size, so that copies run at full speed and asynchronously.

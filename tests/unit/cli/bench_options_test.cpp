@@ -65,7 +65,6 @@ TEST(BenchOptions, WhatCannotBeIsRefused) {
   EXPECT_THROW(parse({"--cut-gen-len", "33"}), UsageError);
   EXPECT_THROW(parse({"--cut-gen-len", "0"}), UsageError);
   EXPECT_THROW(parse({"--gpu-batch-size", "0"}), UsageError);
-  EXPECT_THROW(parse({"--validate-projection"}), UsageError);
   EXPECT_THROW(parse({"--json", "x", "--trace", "x"}), UsageError);
   EXPECT_THROW(parse({"--debug-mode", "x"}), UsageError);
 }

@@ -60,10 +60,15 @@ TEST(ResultLines, LookAsFlexGenPrintsThem) {
   auto result = opt_30b();
   result.projected = true;
   const auto lines = lines_of(result_lines(
-      {model_bytes(config), cache_bytes(config, 144, 544), hidden_bytes(config, 144, 544), Bytes{7} << 30},
+      {model_bytes(config),
+       cache_bytes(config, 144, 544),
+       hidden_bytes(config, 144, 544),
+       {.gpu = 7 * kGiB, .planned_gpu = 8 * kGiB, .host = 140 * kGiB, .planned_host = 145 * kGiB}},
       result));
   EXPECT_EQ(lines[0], "model size: 55.803 GB\tcache size: 100.406 GB\thidden size (p): 1.046 GB");
-  EXPECT_EQ(lines[1], "peak gpu mem: 7.000 GB\tprojected: True");
+  EXPECT_EQ(lines[1],
+            "peak gpu mem: 7.000 GB\tprojected: True\tplanned gpu mem: 8.000 GB\tpeak host mem: 140.000 GB\t"
+            "planned host mem: 145.000 GB");
   EXPECT_EQ(lines[2], "prefill latency: 7.800 s\tprefill throughput: 9452.308 token/s");
 }
 
