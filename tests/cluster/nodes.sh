@@ -12,7 +12,7 @@ fail() {
 }
 
 # Everything that make_nodes makes carries this tag, and nothing else is ever removed.
-export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= ASAN_OPTIONS=detect_leaks=0
+export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= ASAN_OPTIONS=detect_leaks=0:exitcode=99
 tag=opt$$
 work=$(mktemp -d /tmp/optpipe-nodes-XXXXXX)
 namespaces=()

@@ -83,7 +83,7 @@ done
 for i in $(seq 40 119); do echo "{\"id\": $i, \"tokens\": [2, $i, 60]}"; done >"$work/in.jsonl"
 flags=(--ignore-eos --max-new-tokens 120 --gpu-batch-size 1 --device cpu)
 export MODEL=$root/models/tiny-opt INPUT=$work/in.jsonl OUTPUT=$work/out.jsonl OPTPIPE_HOME=$root OMP_NUM_THREADS=1
-export ASAN_OPTIONS=detect_leaks=0
+export ASAN_OPTIONS=detect_leaks=0:exitcode=99
 job=$(sbatch --parsable --nodes=1 --ntasks-per-node=3 --time=10 --output="$work/job.out" "$root/launch/slurm.sbatch" "${flags[@]}") ||
   fail "sbatch"
 for ((i = 0; i < 600; ++i)); do
