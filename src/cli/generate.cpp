@@ -131,6 +131,9 @@ void generate(const GenerateOptions& options, comm::Transport& transport) {
   } catch (const PeerError&) {  // ranks that do not answer cannot be waited for either
     end_all_ranks(transport)(std::current_exception());
     throw;
+  } catch (const SystemError&) {  // where ranks have agreed on nothing, the others wait for this one
+    end_all_ranks(transport)(std::current_exception());
+    throw;
   }
 }
 

@@ -26,11 +26,16 @@ std::unique_ptr<executor::Stage> make_stage(const Job& job, const executor::Stag
                                             const std::vector<memory::Round>& rounds,
                                             comm::Transport& transport) {
   const auto& slice = slice_of(job, transport);
-  if (job.gpu)
-    return executor::make_cuda_stage(*job.gpu, job.config, slice, *job.weights, rounds, options, transport,
-                                     end_all_ranks(transport));
-  return executor::make_cpu_stage(job.config, slice, *job.weights, rounds, options, transport,
-                                  end_all_ranks(transport));
+  try {
+    if (job.gpu)
+      return executor::make_cuda_stage(*job.gpu, job.config, slice, *job.weights, rounds, options, transport,
+                                       end_all_ranks(transport));
+    return executor::make_cpu_stage(job.config, slice, *job.weights, rounds, options, transport,
+                                    end_all_ranks(transport));
+  } catch (const SystemError& error) {
+    throw SystemError(
+        fmt::format("{}; while the stage of {} was made ready", error.what(), to_string(slice)));
+  }
 }
 
 }  // namespace

@@ -64,6 +64,10 @@ class Pair {
  private:
   void expect(ncclResult_t status, const char* call) {
     if (status == ncclSuccess || status == ncclInProgress) return;
+    if (status == ncclUnhandledCudaError)  // this GPU has failed, not the peer
+      throw SystemError(fmt::format("{} (with rank {}) failed: {}; {}", call, peer_.value,
+                                    cudaGetErrorString(cudaPeekAtLastError()),
+                                    ncclGetLastError(communicator_)));
     throw PeerError(fmt::format("{} (with rank {}) failed: {}; {}", call, peer_.value,
                                 ncclGetErrorString(status), ncclGetLastError(communicator_)));
   }

@@ -11,6 +11,10 @@ fail() {
   exit 1
 }
 
+# With OPTPIPE_TEST_GPUS set, each node has one GPU of this machine, the first node GPU 0; otherwise none.
+gpus_of_node=
+[[ -z ${OPTPIPE_TEST_GPUS:-} ]] || gpus_of_node='CUDA_VISIBLE_DEVICES=$((node - 1))'
+
 # Everything that make_nodes makes carries this tag, and nothing else is ever removed.
 export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= ASAN_OPTIONS=detect_leaks=0:exitcode=99
 tag=opt$$
@@ -52,6 +56,7 @@ make_nodes() {
 # HOST COMMAND ...: as ssh would.
 node=\${1##*.}
 shift
+${gpus_of_node:+export $gpus_of_node}
 exec ip netns exec $tag-node\$node unshare --uts bash -c "hostname node\$node; \$*"
 AGENT
   chmod +x "$work/agent"
@@ -61,6 +66,7 @@ AGENT
 on() {
   local node=$1
   shift
+  [[ -z $gpus_of_node ]] || local -x CUDA_VISIBLE_DEVICES=$((node - 1))
   ip netns exec "$tag-node$node" unshare --uts bash -c 'hostname "$0"; exec "$@"' "node$node" "$@"
 }
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""What a run does when something fails: the table of docs/reliability.md.
+"""What a run does when something fails: the tables of docs/reliability.md.
 
     python3 tools/reliability/faults.py [--times 10] [--program build/default/bin/optpipe]
+    python3 tools/reliability/faults.py --gpus 2 --comm-device gpu      # ranks with a GPU each; cpu: without NCCL
 
-As root, for small disks. Each fault is injected so many times into a run over three CPU ranks; then the time until the last process of the run has ended,
-the exit status, and what is left behind. Faults between nodes are in tests/cluster.
+As root, for small disks. Each fault is injected so many times into a run over three CPU ranks (or over so many GPUs); then the time until the last
+process of the run has ended, the exit status, and what is left behind. GPUs fail by tests/gpu/cuda_fault.cpp. Faults between nodes are in tests/cluster.
 """
 
 import argparse
+import dataclasses
 import pathlib
 import re
 import statistics
@@ -18,87 +20,136 @@ import time
 
 from runs import CONTINUE, KILL, ROOT, STOP, TINY, Run, journaled, send, write_prompts
 
-RANKS = 3
-FULL = "a small disk"
 TIMEOUT = 2  # s, --comm-timeout where a rank is silent
-
-
-def only(rank, limit):
-    return f"[ $OMPI_COMM_WORLD_RANK != {rank} ] || {limit};"
-
-
 LARGE = ["--model", "facebook/opt-125m", "--path", "DUMMY"]
-
-# name, shell in front of every rank, signal, more flags, statuses that are right, what the message must say
-FAULTS = [
-    ("a rank killed (SIGKILL, or the kernel where memory is out)", None, KILL, TINY, {137}, "Killed|signal 9"),
-    (f"a rank stopped (SIGSTOP), --comm-timeout {TIMEOUT}", None, STOP, [*TINY, "--comm-timeout", str(TIMEOUT)], {5},
-     r"rank \d on .*waited .* rank \d.*layers .*micro-batch .*token step"),
-    ("a rank out of memory (ulimit -v)", only(1, "ulimit -v 260000"), None, LARGE, {1, 3}, "rank 1 on .*(memory|cannot be had)"),
-    ("a disk that is full of results (tmpfs of 32 KiB)", None, FULL, TINY, {1}, "rank 0 on .*journal .*No space left"),
-    ("a disk too small for the offload file (tmpfs of 32 KiB)", None, FULL, [*TINY, "--percent"] + ["0"] * 6, {1, 3, 4}, "rank|disk"),
-]
+PLACE = r"rank \d on .*layers .*micro-batch .*token step"
 
 
-def inject(name, shell, number, flags, rank, folder, program):
+@dataclasses.dataclass
+class Fault:
+    name: str
+    statuses: set  # that are right
+    says: str  # what the log must hold
+    flags: list
+    signal: int | None = None  # sent to a rank in the middle of the run
+    shell: str = ""  # in front of the program, on every rank; {rank} is the one that fails
+    small_disk: bool = False
+
+
+def cpu_faults():
+    limit = "[ $OMPI_COMM_WORLD_RANK != 1 ] || ulimit -v 260000;"
+    return [
+        Fault("a rank killed (SIGKILL, or the kernel where memory is out)", {137}, "Killed|signal 9", TINY, KILL),
+        Fault(f"a rank stopped (SIGSTOP), --comm-timeout {TIMEOUT}", {5}, PLACE, [*TINY, "--comm-timeout", str(TIMEOUT)], STOP),
+        Fault("a rank out of memory (ulimit -v)", {1, 3}, "rank 1 on .*(memory|cannot be had)", LARGE, shell=limit),
+        Fault("a disk that is full of results (tmpfs of 32 KiB)", {1}, "rank 0 on .*journal .*No space left", TINY, small_disk=True),
+        Fault("a disk too small for the offload file (tmpfs of 32 KiB)", {1, 3, 4}, "rank|disk", [*TINY, "--percent"] + ["0"] * 6,
+              small_disk=True),
+    ]
+
+
+def gpu_faults(program, comm_device):
+    preload = pathlib.Path(program).resolve().parents[1] / "lib/libcuda_fault.so"
+    flags = [*LARGE, "--device", "cuda", "--comm-device", comm_device]
+    cuda = f'export LD_PRELOAD={preload} OPTPIPE_TEST_FAULT="{{rank}} %s";'
+    return [
+        Fault("a rank killed (SIGKILL)", {137}, "Killed|signal 9", flags, KILL),
+        Fault(f"a rank stopped (SIGSTOP), --comm-timeout {TIMEOUT}", {5}, PLACE, [*flags, "--comm-timeout", str(TIMEOUT)], STOP),
+        Fault("a kernel that writes where no memory is", {1}, PLACE + "|illegal memory access", flags, shell=cuda % "cudaEventRecord 3000 address"),
+        Fault("a kernel that ends in a trap", {1}, PLACE, flags, shell=cuda % "cudaEventRecord 3000 trap"),
+        Fault("CUDA reports an error of the GPU's memory (ECC)", {1}, PLACE, flags, shell=cuda % "cudaEventSynchronize 300 214"),
+        Fault("GPU memory that is not there (--gpu-mem 900GiB)", {3}, "rank \\d on .*do not fit on the GPU",
+              ["--model", "facebook/opt-175b", *flags[2:], "--gpu-mem", "900GiB"]),
+        Fault("a disk that is full of results (tmpfs of 32 KiB)", {1}, "rank 0 on .*journal .*No space left", flags, small_disk=True),
+        Fault("a disk too small for the offload file (tmpfs of 32 KiB)", {1, 3, 4}, "rank|disk", [*flags, "--percent"] + ["0"] * 6,
+              small_disk=True),
+    ]
+
+
+@dataclasses.dataclass
+class Outcome:
+    seconds: float
+    status: int
+    left: int  # processes and files
+    lost: int  # prompts that were finished when the fault came
+    messages: int
+    log: str
+
+
+def inject(fault, rank, ranks, gpu, folder, program):
     offload = folder / "offload"
     offload.mkdir()
-    output = (offload if number == FULL else folder) / "out.jsonl"
-    if number == FULL:
+    output = (offload if fault.small_disk else folder) / "out.jsonl"
+    log = folder / "run.log"
+    if fault.small_disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(offload)], check=True)  # takes root
     words = ["--input", str(folder / "in.jsonl"), "--output", str(output), "--ignore-eos", "--gpu-batch-size", "2",
-             "--offload-dir", str(offload), *flags]
+             "--offload-dir", str(offload), *fault.flags]
     begin = time.monotonic()
-    run = Run(program, RANKS, words, folder / "run.log", shell or "")
-    stopped = None
-    if isinstance(number, int):
-        if not run.wait_for(lambda: journaled(output) >= 5 and len(run.ranks()) == RANKS):
-            sys.exit(f"{name}: the run ended by itself: " + (folder / "run.log").read_text())
+    run = Run(program, ranks, words, log, fault.shell.replace("{rank}", str(rank)), gpu)
+    stopped, finished = None, 0
+    if fault.signal:
+        if not run.wait_for(lambda: journaled(output) >= 5 and len(run.ranks()) == ranks):
+            sys.exit(f"{fault.name}: the run ended by itself: " + log.read_text())
         stopped = run.ranks()[rank]
+        finished = journaled(output)
         begin = time.monotonic()
-        send(stopped, number)
+        send(stopped, fault.signal)
+    elif "OPTPIPE_TEST_FAULT" in fault.shell:
+        run.wait_for(lambda: "cuda_fault:" in log.read_text())
+        begin = time.monotonic()
+        finished = journaled(output)
     status = run.finish(120)
     seconds = time.monotonic() - begin
     left = list(run.ranks().values())
-    if number == STOP and stopped in left:
+    if fault.signal == STOP and stopped in left:
         send(stopped, CONTINUE)
     files = [path for path in offload.iterdir() if path != output.with_name("out.jsonl.journal")]
-    log = (folder / "run.log").read_text()
-    messages = [line for line in log.splitlines() if line.startswith("optpipe: error")]
-    kept = journaled(output)
+    text = log.read_text()
+    messages = [line for line in text.splitlines() if line.startswith("optpipe: error")]
+    lost = max(0, finished - journaled(output))
     for path in [output.with_name("out.jsonl.journal"), output]:
         path.unlink(missing_ok=True)
-    if number == FULL:
+    if fault.small_disk:
         subprocess.run(["umount", str(offload)], check=True)
     offload.rmdir()
-    return seconds, status, left, files, messages, log, kept
+    return Outcome(seconds, status, len(left) + len(files), lost, len(messages), text)
+
+
+def spread(numbers):
+    return str(min(numbers)) if min(numbers) == max(numbers) else f"{min(numbers)} to {max(numbers)}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--program", default=str(ROOT / "build/default/bin/optpipe"))
+    parser.add_argument("--gpus", type=int, default=0, help="ranks with a GPU each, instead of three CPU ranks")
+    parser.add_argument("--comm-device", default="cpu", choices=["cpu", "gpu"])
+    parser.add_argument("--show", action="store_true", help="the first message of each fault, too")
     options = parser.parse_args()
+    ranks = options.gpus or 3
+    faults = gpu_faults(options.program, options.comm_device) if options.gpus else cpu_faults()
     failed = False
-    print("| fault | times | end: median | worst | status | messages | left behind |\n| --- | --- | --- | --- | --- | --- | --- |")
-    for name, shell, number, flags, right, says in FAULTS:
-        times, statuses, messages, left = [], set(), [], 0
+    print("| fault | times | end: median | worst | status | messages | left behind | lost |\n| " + "--- | " * 8)
+    for fault in faults:
+        outcomes = []
         for i in range(options.times):
             with tempfile.TemporaryDirectory() as folder:
                 folder = pathlib.Path(folder)
                 write_prompts(folder / "in.jsonl", 20000)
-                result = inject(name, shell, number, flags, i % RANKS, folder, options.program)
-            seconds, status, processes, files, errors, log, _ = result
-            times.append(seconds)
-            statuses.add(status)
-            messages.append(len(errors))
-            left += len(processes) + len(files)
-            if status not in right or not re.search(says, log):
-                print(f"{name}: status {status}\n{log}", file=sys.stderr)
+                outcomes.append(inject(fault, i % ranks, ranks, options.gpus > 0, folder, options.program))
+            if outcomes[-1].status not in fault.statuses or not re.search(fault.says, outcomes[-1].log):
+                print(f"{fault.name}: status {outcomes[-1].status}\n{outcomes[-1].log}", file=sys.stderr)
                 failed = True
-        failed = failed or left > 0
-        print(f"| {name} | {len(times)} | {statistics.median(times):.1f} s | {max(times):.1f} s | {', '.join(map(str, sorted(statuses)))} "
-              f"| {min(messages)} to {max(messages)} | {left} |", flush=True)
+        times = [outcome.seconds for outcome in outcomes]
+        left, lost = sum(outcome.left for outcome in outcomes), sum(outcome.lost for outcome in outcomes)
+        failed = failed or left > 0 or lost > 0
+        statuses = ", ".join(map(str, sorted({outcome.status for outcome in outcomes})))
+        print(f"| {fault.name} | {len(times)} | {statistics.median(times):.1f} s | {max(times):.1f} s | {statuses} "
+              f"| {spread([outcome.messages for outcome in outcomes])} | {left} | {lost} |", flush=True)
+        if options.show:
+            print(*[line for line in outcomes[0].log.splitlines() if line.startswith("optpipe: error")][:1], flush=True)
     sys.exit(1 if failed else 0)
 
 

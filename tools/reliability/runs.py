@@ -23,13 +23,15 @@ TINY = ["--model", str(ROOT / "models/tiny-opt")]
 
 
 class Run:
-    """One run over several ranks; `shell` goes before the program on every rank."""
+    """One run over several ranks; `shell` goes before the program on every rank. Without `gpu` no GPU is in sight."""
 
-    def __init__(self, program, ranks, words, log, shell=""):
+    def __init__(self, program, ranks, words, log, shell="", gpu=False):
         self.log = open(log, "w")
         command = f'source {ROOT}/launch/mpi-flags.sh; exec mpirun -n {ranks} "${{mpirun_flags[@]}}" "$@"'
         rank_command = ["bash", "-c", f'{shell} exec "$0" "$@"', program] if shell else [program]
-        environment = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
+        environment = dict(os.environ, OMP_NUM_THREADS="1", ASAN_OPTIONS="detect_leaks=0")
+        if not gpu:
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         self.process = subprocess.Popen(
             ["bash", "-c", command, "mpirun", *rank_command, "generate", *words],
             stdout=subprocess.DEVNULL, stderr=self.log, env=environment, start_new_session=True)

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "optpipe/base/check.hpp"
-#include "optpipe/base/log.hpp"
 
 namespace optpipe::executor::cuda {
 namespace {
@@ -24,7 +23,7 @@ bool has_tasks(const RunStep& step) { return step.step->kind == schedule::StepKi
 }  // namespace
 
 void GraphDeleter::operator()(cudaGraphExec_t graph) const noexcept {
-  if (cudaGraphExecDestroy(graph) != cudaSuccess) log::warn("cudaGraphExecDestroy failed");
+  gpu::warn(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy");
 }
 
 DecodeGraphs::DecodeGraphs(Bytes task_bytes, const TierMemory& memory, gpu::Context& context)

@@ -5,27 +5,10 @@
 #include <algorithm>
 
 #include "optpipe/base/error.hpp"
-#include "optpipe/base/log.hpp"
 
 namespace optpipe::executor::cuda {
-namespace {
 
-// For destructors, which must not throw.
-void warn(cudaError_t status, const char* call) noexcept {
-  if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;
-  try {
-    log::warn("{} failed: {}", call, cudaGetErrorString(status));
-  } catch (...) {  // a log that fails must not end the program
-  }
-}
-
-}  // namespace
-
-void check(cudaError_t status, const char* call) {
-  if (status != cudaSuccess)
-    throw SystemError(
-        fmt::format("{} failed: {} ({})", call, cudaGetErrorString(status), cudaGetErrorName(status)));
-}
+using kernels::cuda::warn;
 
 void use_device(int device) { check(cudaSetDevice(device), "cudaSetDevice"); }
 

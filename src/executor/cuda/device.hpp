@@ -7,11 +7,12 @@
 #include <memory>
 
 #include "executor/stage/backend.hpp"
+#include "kernels/cuda/status.hpp"
 #include "optpipe/memory/resource.hpp"
 
 namespace optpipe::executor::cuda {
 
-void check(cudaError_t status, const char* call);
+using kernels::cuda::check;
 
 // Makes `device` the calling thread's current one. Each thread that talks to the GPU does so first.
 void use_device(int device);

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "executor/stage/wait_text.hpp"
+#include "executor/stage/step_text.hpp"
 #include "optpipe/base/check.hpp"
 #include "optpipe/schedule/builder.hpp"
 #include "optpipe/schedule/validate.hpp"
@@ -59,13 +59,22 @@ void BaseStage::run(const Program& program) {
   if (const auto faults = schedule::find_faults(program); !faults.empty())
     OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
   recorder_.begin();
-  begin_round(program);
+  at("the begin of a round", [&] { begin_round(program); });
   run_program(program, *this, options_.policy.overlap, on_failure_,
               {options_.binding.get(), options_.threads});
-  end_round(program);
+  at("the end of a round", [&] { end_round(program); });
   const auto times = recorder_.take();
   statistics_.use += schedule::utilization(program, times);
   if (options_.on_timeline) options_.on_timeline(program, times, recorder_.round_begin());
+}
+
+void BaseStage::at(const char* where, const std::function<void()>& action) const {
+  try {
+    action();
+  } catch (const Error& error) {
+    throw Error(error.status(),
+                fmt::format("{}; this is the stage of {}, at {}", error.what(), to_string(slice_), where));
+  }
 }
 
 // The first rank has seen every last token and tells the others.
@@ -79,7 +88,9 @@ void BaseStage::run(const Program& program, const Step& step) {
   try {
     do_step(program, step);
   } catch (const PeerError& error) {
-    throw PeerError(fmt::format("{}; {}", error.what(), describe_wait(slice_, step)));
+    throw PeerError(fmt::format("{}; {}", error.what(), describe_step(slice_, step)));
+  } catch (const Error& error) {
+    throw Error(error.status(), fmt::format("{}; {}", error.what(), describe_step(slice_, step)));
   }
   if (!is_timed_on_device(step)) recorder_.finish(step.queue, StepId(&step - program.steps.data()));
 }

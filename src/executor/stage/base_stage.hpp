@@ -2,6 +2,8 @@
 // sequences.
 #pragma once
 
+#include <functional>
+
 #include "executor/stage/batch_table.hpp"
 #include "executor/stage/hidden_store.hpp"
 #include "executor/stage/host_attention.hpp"
@@ -81,7 +83,8 @@ class BaseStage : public Stage, protected StepHandler {
  private:
   void run(const schedule::Program& program, const schedule::Step& step) final;
   void run(const schedule::Program& program);
-  bool is_all_over();  // collective
+  void at(const char* where, const std::function<void()>& action) const;  // adds the place to an error
+  bool is_all_over();                                                     // collective
 
   Rank head_rank_;
   FailureHandler on_failure_;

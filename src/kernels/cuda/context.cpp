@@ -2,7 +2,6 @@
 
 #include "kernels/cuda/status.hpp"
 #include "optpipe/base/check.hpp"
-#include "optpipe/base/log.hpp"
 
 namespace optpipe::kernels::cuda {
 namespace {
@@ -43,10 +42,7 @@ DeviceBuffer::DeviceBuffer(Bytes bytes) : bytes_(bytes) {
   data_ = static_cast<std::byte*>(data);
 }
 
-DeviceBuffer::~DeviceBuffer() {
-  const cudaError_t status = cudaFree(data_);
-  if (status != cudaSuccess) log::warn("cudaFree failed: {}", cudaGetErrorString(status));
-}
+DeviceBuffer::~DeviceBuffer() { warn(cudaFree(data_), "cudaFree"); }
 
 Context::Parts::Parts(Stream stream_, Bytes workspace_bytes, Bytes widening_bytes)
     : stream(stream_),
