@@ -26,8 +26,11 @@ class Sender {
     for (int i = 1; i < kRoundTrips && Clock::now() < end; ++i)
       round_trip_s = std::min(round_trip_s, seconds_of(kSmall));
     double rate = 0;
-    for (auto bytes = kFirst; bytes <= kLast && (rate == 0 || Clock::now() < end); bytes *= 2)
-      rate = static_cast<double>(bytes) / std::max(seconds_of(bytes) - round_trip_s, 1e-9);
+    for (auto bytes = kFirst; bytes <= kLast && (rate == 0 || Clock::now() < end); bytes *= 2) {
+      const double seconds = seconds_of(bytes);
+      // On a busy machine even the shortest round trip may have been held up longer than this message.
+      rate = static_cast<double>(bytes) / (seconds - std::min(round_trip_s, seconds / 2));
+    }
     transport_.send(peer_, Channel::control, {});
     return {round_trip_s / 2, rate};
   }

@@ -30,6 +30,8 @@ hosts=$(report two-nodes "[rank['host'] for rank in r['ranks']]")
 check three-nodes 2 1 1
 hosts=$(report three-nodes "[link['hosts'] for link in r['links']]")
 [[ $hosts == "[['node1', 'node1'], ['node1', 'node2'], ['node2', 'node3']]" ]] || fail "links in the report: $hosts"
+fastest=$(report three-nodes "max(link['bytes_s'] for link in r['links'])")
+python3 -c "import sys; sys.exit(not 1e5 < $fastest < 1e12)" || fail "a link was measured at $fastest bytes/s"
 echo "two and three nodes: right tokens; MB/s of links: $(report three-nodes "[round(link['bytes_s'] / 1e6) for link in r['links']]")"
 
 ip netns exec "$tag-node1" tc qdisc add dev net0 root tbf rate 40mbit burst 64kb latency 500ms 2>/dev/null ||

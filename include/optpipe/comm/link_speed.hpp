@@ -12,7 +12,7 @@ struct LinkSpeed {
   Rank from, to;
   std::string from_host, to_host;
   double latency_s = 0;    // half of the shortest round trip of a small message
-  double bytes_per_s = 0;  // of the largest message that was tried, its latency taken off
+  double bytes_per_s = 0;  // of the largest message tried, less a round trip, but no more than half of it
 };
 
 // Collective. Messages that double from 64 KiB up to 16 MiB, for no longer than about `budget` a link, and
