@@ -115,4 +115,24 @@ done
 grep -q "of 80 prompts were finished by earlier runs" "$work/job.out" || fail "nothing was taken over"
 "$OPTPIPE" generate --model "$MODEL" --input "$INPUT" --output "$work/one.jsonl" "${flags[@]}" 2>/dev/null || fail "one process"
 cmp "$work/one.jsonl" "$OUTPUT" || fail "other results than without the interruption"
-echo "Slurm $(slurmctld -V | cut -d' ' -f2): stopped with $finished of 80 prompts finished, queued again, same output"
+
+# A job that its user cancels does not come back, and loses nothing.
+rm -f "$OUTPUT"
+cancelled=$(sbatch --parsable --nodes=1 --ntasks-per-node=3 --time=10 --output="$work/cancelled.out" "$root/launch/slurm.sbatch" \
+  "${flags[@]}") || fail "sbatch"
+for ((i = 0; i < 600; ++i)); do
+  (($(wc -l 2>/dev/null <"$OUTPUT.journal" || echo 0) < 4)) || break
+  sleep 0.1
+done
+scancel "$cancelled"
+for ((i = 0; i < 200; ++i)); do
+  [[ $(scontrol show job "$cancelled" 2>/dev/null) != *JobState=CANCELLED* || -n $(squeue -h -j "$cancelled" 2>/dev/null) ]] || break
+  sleep 0.1
+done
+kept=$(($(wc -l <"$OUTPUT.journal") - 1))
+! grep -q "goes back into the queue" "$work/cancelled.out" || fail "a cancelled job queued itself again"
+[[ $(scontrol show job "$cancelled") == *JobState=CANCELLED* ]] || fail "the job is not over: $(scontrol show job "$cancelled")"
+"$OPTPIPE" generate --model "$MODEL" --input "$INPUT" --output "$OUTPUT" --resume "${flags[@]}" 2>"$work/resume.log" || fail "resume"
+grep -q "^optpipe: info: $kept of 80 prompts were finished" "$work/resume.log" || fail "$kept prompts were kept: $(cat "$work/resume.log")"
+cmp "$work/one.jsonl" "$OUTPUT" || fail "other results after a cancelled job"
+echo "Slurm $(slurmctld -V | cut -d' ' -f2): stopped with $finished of 80 prompts finished, queued again, same output; cancelled: over"
