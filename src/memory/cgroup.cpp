@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <ranges>
 #include <sstream>
 #include <string_view>
 
@@ -33,9 +32,8 @@ std::vector<std::string> words_of(const std::string& line) {
   return words;
 }
 
-bool lists(std::string_view list, std::string_view item) {
-  return std::ranges::any_of(list | std::views::split(','),
-                             [&](auto part) { return std::string_view(part.begin(), part.end()) == item; });
+bool lists(const std::string& list, const std::string& item) {  // between commas
+  return ("," + list + ",").find("," + item + ",") != std::string::npos;
 }
 
 // "max", and whatever is no number, is none.

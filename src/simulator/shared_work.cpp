@@ -1,6 +1,7 @@
 #include "simulator/shared_work.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 
 namespace optpipe::simulator {
@@ -26,10 +27,11 @@ std::optional<double> SharedWork::next_end() const {
 std::vector<std::int64_t> SharedWork::finish(double now_s) {
   advance(now_s);
   std::vector<std::int64_t> over;
-  const auto rest = std::ranges::stable_partition(
-      works_, [&](const Work& work) { return work.left_s / work.speed > std::max(kNothing, now_s * 1e-14); });
-  for (const Work& work : rest) over.push_back(work.ticket);
-  works_.erase(rest.begin(), rest.end());
+  const auto rest = std::stable_partition(works_.begin(), works_.end(), [&](const Work& work) {
+    return work.left_s / work.speed > std::max(kNothing, now_s * 1e-14);
+  });
+  for (auto work = rest; work != works_.end(); ++work) over.push_back(work->ticket);
+  works_.erase(rest, works_.end());
   share_out();
   return over;
 }
@@ -77,13 +79,13 @@ void SharedWork::share_out() {
                return demand.units_s > 0 && is_full(use_of(demand.resource));
              });
     };
-    const auto stopped = std::ranges::partition(rising, [&](const Work* work) { return !stays(work); });
-    for (Work* work : stopped) {
-      work->speed = level;
-      for (const Demand& demand : work->cost.demands()) use_of(demand.resource).wanted -= demand.units_s;
+    const auto stopped = std::partition(rising.begin(), rising.end(), std::not_fn(stays));
+    for (auto work = stopped; work != rising.end(); ++work) {
+      (*work)->speed = level;
+      for (const Demand& demand : (*work)->cost.demands()) use_of(demand.resource).wanted -= demand.units_s;
     }
-    if (stopped.empty()) break;  // rounding: nothing rises any more
-    rising.erase(stopped.begin(), stopped.end());
+    if (stopped == rising.end()) break;  // rounding: nothing rises any more
+    rising.erase(stopped, rising.end());
   }
   for (Work* work : rising) work->speed = level;
 }

@@ -27,8 +27,7 @@ IndexSet::IndexSet(std::initializer_list<int> indices) : IndexSet(std::vector<in
 
 IndexSet::IndexSet(std::vector<int> indices) : indices_(std::move(indices)) {
   std::ranges::sort(indices_);
-  const auto repeated = std::ranges::unique(indices_);
-  indices_.erase(repeated.begin(), repeated.end());
+  indices_.erase(std::unique(indices_.begin(), indices_.end()), indices_.end());
 }
 
 IndexSet IndexSet::parse(std::string_view text) {

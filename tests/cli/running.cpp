@@ -91,6 +91,15 @@ std::vector<pid_t> Running::left_behind() const {
   return left;
 }
 
+pid_t process_with(const Words& parts) {
+  pid_t oldest = 0;
+  for (const auto& process : processes()) {
+    const auto holds = [&](const std::string& part) { return process.words.find(part) != std::string::npos; };
+    if (std::ranges::all_of(parts, holds) && (oldest == 0 || process.id < oldest)) oldest = process.id;
+  }
+  return oldest;
+}
+
 int journaled_prompts(const std::string& output) {
   std::ifstream file(output + ".journal", std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};

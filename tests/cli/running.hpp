@@ -36,6 +36,9 @@ class Running {
   Clock::time_point signalled_{}, ended_{};
 };
 
+// The oldest process whose command line holds all of `parts`; 0: there is none.
+pid_t process_with(const Words& parts);
+
 // Prompts in the journal beside `output`.
 int journaled_prompts(const std::string& output);
 

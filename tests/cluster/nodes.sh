@@ -50,6 +50,9 @@ make_nodes() {
     ip -n "$space" address add "10.77.0.$node/24" dev net0
     ip -n "$space" link set net0 up
     ip -n "$space" link set lo up
+    # A bridge of containers, as many clusters have: the same address on every node, and it leads nowhere.
+    ip -n "$space" link add docker0 type bridge && ip -n "$space" address add 172.17.0.1/16 dev docker0 &&
+      ip -n "$space" link set docker0 up
   done
   cat >"$work/agent" <<AGENT
 #!/bin/bash
@@ -88,11 +91,12 @@ ranks_alive() {
   done
 }
 
-# over_nodes OUTPUT FLAG ...: generates over the nodes of the hostfile, mpirun on the first.
+# over_nodes OUTPUT FLAG ...: generates over the nodes of the hostfile, mpirun on the first, which finds the network itself, or
+# takes that of $interface.
 over_nodes() {
   local output=$1
   shift
   on 1 timeout 100 bash "$root/launch/mpirun.sh" \
-    --hostfile "$work/hostfile" --rsh "$work/agent" --interface 10.77.0.0/24 \
+    --hostfile "$work/hostfile" --rsh "$work/agent" ${interface:+--interface "$interface"} \
     generate --model "$root/models/tiny-opt" --input "$work/in.jsonl" --output "$output" --ignore-eos "$@"
 }

@@ -24,9 +24,11 @@ check() { # name, slots ...
   cmp "$work/one.jsonl" "$work/$name.jsonl" || fail "$name: other tokens"
 }
 
+interface=10.77.0.0/24
 check two-nodes 2 2
 hosts=$(report two-nodes "[rank['host'] for rank in r['ranks']]")
 [[ $hosts == "['node1', 'node1', 'node2', 'node2']" ]] || fail "hosts in the report: $hosts"
+interface=
 check three-nodes 2 1 1
 hosts=$(report three-nodes "[link['hosts'] for link in r['links']]")
 [[ $hosts == "[['node1', 'node1'], ['node1', 'node2'], ['node2', 'node3']]" ]] || fail "links in the report: $hosts"
