@@ -10,6 +10,7 @@
 #include "kernels/cpu/attention_codes-inl.hpp"
 #include "kernels/cpu/attention_parts-inl.hpp"
 #include "kernels/cpu/attention_plan.hpp"
+#include "kernels/cpu/coded_heads.hpp"
 #include "kernels/cpu/keep_largest.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/quantized-inl.hpp"
@@ -213,6 +214,17 @@ HWY_ATTR void run(const AttentionTask& task, const AttentionUnit& unit, std::int
   for (std::int64_t head = unit.head_begin; head < unit.head_end; ++head) prefill(task, unit, head, f);
 }
 
+HWY_ATTR CodedHeads coded_heads(const Frame<Codes>& f, std::int64_t heads) {
+  const std::int64_t groups = f.format.groups();
+  return {f.k,
+          f.format.row_bytes(f.heads),
+          static_cast<Bytes>(f.head_begin) * f.format.run_code_bytes(),
+          f.format.pairs_offset(f.heads) + static_cast<Bytes>(f.head_begin * groups) * kGroupPairBytes,
+          heads,
+          groups,
+          f.format.format};
+}
+
 // One query of several heads whose groups are all whole: as decode() above.
 template <StorageFormat format>
 HWY_ATTR void decode_codes(const AttentionTask& task, const AttentionUnit& unit, const Frame<Codes>& f) {
@@ -243,6 +255,26 @@ HWY_ATTR void decode_codes(const AttentionTask& task, const AttentionUnit& unit,
     store_row(f.sums + h * f.pitch, f.dim, task.out + (unit.head_begin + h) * f.dim);
 }
 
+// Any query over whole groups where cores multiply integers: one way for prefill and decode. False, and
+// nothing done, where q is not finite.
+HWY_ATTR bool attend_codes(const AttentionTask& task, const AttentionUnit& unit, std::int64_t row,
+                           const Frame<Codes>& f) {
+  const std::int64_t heads = unit.head_end - unit.head_begin;
+  const std::int64_t limit = task.context - task.rows + row + 1;
+  const std::int64_t offset = row * task.q_stride + unit.head_begin * f.dim;
+  for (std::int64_t h = 0; h < heads; ++h)
+    scale(task.q + offset + h * f.dim, f.dim, f.q + h * f.pitch, f.pitch);
+  CodedHeads coded = coded_heads(f, heads);
+  if (!coded_scores(coded, f.q, f.pitch, limit, f.scores, f.scores_pitch, f.panel)) return false;
+  for (std::int64_t h = 0; h < heads; ++h) {
+    softmax(f.scores + h * f.scores_pitch, limit);
+    if (task.rows == 1) keep_largest(f.scores + h * f.scores_pitch, limit - 1, task.kept);
+  }
+  coded.data = f.v;
+  coded_sums(coded, f.scores, f.scores_pitch, limit, task.out + offset, f.panel);
+  return true;
+}
+
 // Other quantized keys and values pass through the panel.
 HWY_ATTR void run_codes(const AttentionTask& task, const AttentionUnit& unit, const RowFormat& format) {
   Frame<Codes> f{};
@@ -252,7 +284,15 @@ HWY_ATTR void run_codes(const AttentionTask& task, const AttentionUnit& unit, co
   f.heads = task.heads;
   f.head_begin = unit.head_begin;
   const std::int64_t rows = unit.row_end - unit.row_begin, heads = unit.head_end - unit.head_begin;
-  if (task.rows == 1 && format.run % kGroupValues == 0) {
+  const bool whole = format.run % kGroupValues == 0;
+  const CodedHeads coded = coded_heads(f, heads);
+  if (whole && kLanes == 16 && coded.can_be_coded() && has_integer_products()) {
+    take_scratch(task, unit, format.run, heads, f, std::max(coded_scores_scratch(), coded_sums_scratch()));
+    std::int64_t row = unit.row_begin;
+    while (row < unit.row_end && attend_codes(task, unit, row, f)) ++row;
+    if (row == unit.row_end) return;
+  }
+  if (task.rows == 1 && whole) {
     take_scratch(task, unit, format.run, heads, f,
                  kStreamPositions * align_floats(2 * heads * format.groups()));
     return format.format == StorageFormat::q4 ? decode_codes<StorageFormat::q4>(task, unit, f)

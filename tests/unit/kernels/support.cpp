@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/cpu/coded_heads.hpp"
 #include "optpipe/kernels/cpu.hpp"
 
 namespace optpipe::kernels::testing {
@@ -66,6 +67,9 @@ double rounding_error(std::span<const float> actual, std::span<const double> exp
              << "element " << i << ": " << std::hexfloat << a[i] << " against " << b[i];
   return ::testing::AssertionSuccess();
 }
+
+WithoutIntegerProducts::WithoutIntegerProducts() { forbid_integer_products(true); }
+WithoutIntegerProducts::~WithoutIntegerProducts() { forbid_integer_products(false); }
 
 std::vector<std::int64_t> targets() {
   hwy::SetSupportedTargetsForTest(0);

@@ -53,6 +53,15 @@ double rounding_error(std::span<const float> actual, std::span<const double> exp
 // Equality of bits, so that NaN equals itself and -0 differs from 0; says where the first difference is.
 ::testing::AssertionResult same_bits(std::span<const float> a, std::span<const float> b);
 
+// While it lives, attention over codes widens them, as on cores without integer products.
+class WithoutIntegerProducts {
+ public:
+  WithoutIntegerProducts();
+  ~WithoutIntegerProducts();
+  WithoutIntegerProducts(const WithoutIntegerProducts&) = delete;
+  WithoutIntegerProducts& operator=(const WithoutIntegerProducts&) = delete;
+};
+
 // The vector targets compiled in that this machine can run, as Highway numbers them.
 std::vector<std::int64_t> targets();
 
