@@ -95,14 +95,15 @@ nlohmann::json input_of(const planner::RunRequest& request, const memory::Policy
           {"num_gpu_batches", policy.gpu_batches},
           {"micro_batches", policy.micro_batches_for(static_cast<int>(request.ranks.size()))},
           {"weight_format", name_of(policy.weight_format)},
-          {"kv_format", name_of(policy.kv_format)}};
+          {"kv_format", policy.kv_format_name()}};
 }
 
 std::string formats(const memory::Policy& policy) {
   std::string text;
   if (is_quantized(policy.weight_format))
     text += fmt::format(" --weight-format {}", name_of(policy.weight_format));
-  if (is_quantized(policy.kv_format)) text += fmt::format(" --kv-format {}", name_of(policy.kv_format));
+  if (is_quantized(policy.kv_format) || policy.x_cache)
+    text += fmt::format(" --kv-format {}", policy.kv_format_name());
   if (policy.attention != memory::AttentionPlace::gpu)
     text += fmt::format(" --attention {}", name_of(policy.attention));
   if (policy.micro_batches > 0) text += fmt::format(" --num-inner-iterations {}", policy.micro_batches);

@@ -30,7 +30,7 @@ nlohmann::json describe_input(const RunOptions& run, const model::ModelConfig& c
           {"micro_batches", policy.micro_batches_for(ranks)},
           {"overlap", policy.overlap},
           {"weight_format", name_of(policy.weight_format)},
-          {"kv_format", name_of(policy.kv_format)},
+          {"kv_format", policy.kv_format_name()},
           {"attention", name_of(policy.attention)},
           {"attention_share", policy.cpu_attention()},
           {"attention_sparsity", policy.attention_sparsity}};

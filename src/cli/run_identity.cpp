@@ -65,7 +65,7 @@ nlohmann::json run_identity(const GenerateOptions& options, const model::ModelCo
                      {"layers", config.layers},
                      {"device", on_gpu ? "cuda" : "cpu"},
                      {"weight_format", name_of(options.run.policy.weight_format)},
-                     {"kv_format", name_of(options.run.policy.kv_format)},
+                     {"kv_format", options.run.policy.kv_format_name()},
                      {"attention_sparsity", options.run.policy.attention_sparsity},
                      {"max_new_tokens", options.max_new_tokens},
                      {"ignore_eos", options.ignore_eos},

@@ -59,15 +59,15 @@ std::int64_t heads_together(const RowFormat& format, std::int64_t heads) {
 }
 
 KvBlock lay_out_block(const GpuBatch& batch, std::int64_t least_positions, std::int64_t heads,
-                      const RowFormat& format, HeadDealer& dealer) {
+                      const RowFormat& format, int arrays, HeadDealer& dealer) {
   const Bytes head_row_bytes = format.row_bytes();
   const std::int64_t together = heads_together(format, heads);
   KvBlock block;
   for (std::size_t s = 0; s < batch.size(); ++s) {
     const auto positions = std::max(batch[s].kv_positions(), least_positions);
-    const auto dealt =
-        dealer.deal(heads / together, 2.0 * static_cast<double>(positions) * static_cast<double>(together) *
-                                          static_cast<double>(head_row_bytes));
+    const auto dealt = dealer.deal(heads / together,
+                                   static_cast<double>(arrays) * static_cast<double>(positions) *
+                                       static_cast<double>(together) * static_cast<double>(head_row_bytes));
     std::int32_t first_head = 0;
     for (std::size_t i = 0; i < kDestinations.size(); ++i) {
       const auto count = static_cast<std::int32_t>(dealt[i] * together);
@@ -84,7 +84,8 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t least_positions, std::
                               row_bytes,
                               tier == Tier::disk ? disk_aligned(keys) : keys,
                               end,
-                              on_cpu};
+                              on_cpu,
+                              arrays};
       end += aligned(segment.bytes());
       if (on_cpu) block.cpu_bytes += aligned(segment.bytes());
       block.segments.push_back(segment);
@@ -97,7 +98,7 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t least_positions, std::
 }  // namespace
 
 KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, const RowFormat& format,
-                    const TierShares& shares, double cpu_share) {
+                    const TierShares& shares, double cpu_share, int arrays) {
   KvLayout layout;
   layout.layers = layers;
   layout.format = format;
@@ -107,7 +108,7 @@ KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads,
     layout.gpu_batches = static_cast<std::int64_t>(micro_batch.size());
     for (const auto& gpu_batch : micro_batch) {
       for (std::int64_t layer = 0; layer < layers; ++layer) {
-        KvBlock block = lay_out_block(gpu_batch, least_positions, heads, format, dealer);
+        KvBlock block = lay_out_block(gpu_batch, least_positions, heads, format, arrays, dealer);
         block.base = layout.bytes;
         for (std::size_t tier = 0; tier < kTiers.size(); ++tier) layout.bytes[tier] += block.bytes[tier];
         layout.slot_bytes = std::max(layout.slot_bytes, block.slot_bytes());

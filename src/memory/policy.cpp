@@ -12,8 +12,10 @@ const char* name_of(AttentionPlace place) {
   return names[static_cast<std::size_t>(place)];
 }
 
+std::string_view Policy::kv_format_name() const { return x_cache ? "x" : optpipe::name_of(kv_format); }
+
 double Policy::cpu_attention() const {
-  if (kv.host <= 0 || attention == AttentionPlace::gpu) return 0;
+  if (kv.host <= 0 || x_cache || attention == AttentionPlace::gpu) return 0;
   if (attention == AttentionPlace::cpu) return 1;
   OPTPIPE_CHECK(attention == AttentionPlace::split && attention_share,
                 "the place of attention is still to be chosen");

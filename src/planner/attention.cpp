@@ -91,7 +91,7 @@ memory::Policy settle_attention(memory::Policy policy, const model::ModelConfig&
   if (is_settled(policy)) return policy;
   const bool automatic = policy.attention == AttentionPlace::automatic;
   const bool measured = ceilings.link_bytes_s > 0 && ceilings.cpu_bytes_s > 0;
-  if (rounds.empty() || (automatic && backend == Backend::cpu) || !measured) {
+  if (rounds.empty() || (automatic && backend == Backend::cpu) || !measured || policy.x_cache) {
     policy.attention = AttentionPlace::gpu;
     return policy;
   }

@@ -18,10 +18,11 @@ Bytes halves(std::int64_t rows, std::int64_t columns) {
 Bytes array(std::int64_t count, Bytes element) { return aligned(static_cast<Bytes>(count) * element); }
 
 Bytes scratch_bytes(const model::ModelConfig& config, const model::StageSlice& slice,
-                    const BatchBounds& bounds) {
+                    const BatchBounds& bounds, bool x_cache) {
   const auto chunk = std::min(bounds.rows, kChunkRows);
-  Bytes bytes =
-      3 * halves(chunk, config.hidden) + halves(chunk, config.ffn) + kUploadSlots * upload_slot_bytes(bounds);
+  // Normed rows, and keys and values on their way to the cache.
+  Bytes bytes = (x_cache ? 1 : 3) * halves(chunk, config.hidden) + halves(chunk, config.ffn) +
+                kUploadSlots * upload_slot_bytes(bounds);
   if (slice.embedding || slice.head) bytes += halves(std::max(chunk, kGatherRows), config.embedding);
   if (slice.head) bytes += array(kHeadChunkRows * config.vocabulary, sizeof(float));
   return bytes + array(bounds.sequences, kId);
@@ -57,10 +58,10 @@ Bytes gather_bytes(const model::ModelConfig& config) {
 }
 
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const BatchBounds& bounds, bool through_host, StorageFormat weights) {
+                   const BatchBounds& bounds, bool through_host, StorageFormat weights, bool x_cache) {
   BackendNeeds needs{.hidden = DType::f16, .kv = DType::f16, .tables_whole = true};
   needs.attention_bytes = halves(q_rows(bounds), config.hidden) + halves(bounds.rows, config.hidden);
-  needs.scratch_bytes = scratch_bytes(config, slice, bounds);
+  needs.scratch_bytes = scratch_bytes(config, slice, bounds, x_cache);
   needs.library_bytes = kLibraryBytes + (is_quantized(weights) ? kWideningBytes : 0);
   needs.graph_bytes = graph_bytes(slice, bounds);
   needs.small_bytes = kUploadSlots * upload_slot_bytes(bounds) + 2 * gather_bytes(config);
@@ -69,6 +70,11 @@ BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& sl
   const int directions =
       through_host ? (slice.sends_hidden() ? 1 : 0) + (slice.receives_hidden() ? 1 : 0) : 0;
   needs.link_bytes = static_cast<Bytes>(2 * directions) * kLinkChunk;
+  if (x_cache) {
+    const XWorkspace work = x_workspace(config, bounds, Backend::cuda);
+    needs.x_bytes = 3 * halves(work.prompt_rows, config.hidden) + halves(1, work.absorbed) +
+                    array(work.scores(), sizeof(float)) + halves(1, work.scores());
+  }
   return needs;
 }
 

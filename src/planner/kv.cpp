@@ -16,6 +16,9 @@ DType kv_dtype_for(DType weights) { return weights == DType::f16 ? DType::f16 : 
 
 memory::KvLayout lay_out_kv(const model::ModelConfig& config, const model::StageSlice& slice,
                             const memory::Round& round, const memory::Policy& policy, DType dtype) {
+  if (policy.x_cache)
+    return memory::lay_out_kv(round, slice.layers, 1, {StorageFormat::native, dtype, config.hidden},
+                              policy.kv, 0, 1);
   return memory::lay_out_kv(round, slice.layers, config.heads, {policy.kv_format, dtype, config.head_dim()},
                             policy.kv, policy.cpu_attention());
 }

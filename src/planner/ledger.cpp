@@ -8,7 +8,7 @@ namespace optpipe::planner {
 namespace {
 
 constexpr Bytes kPage = 4096;
-constexpr Bytes kGpuArenas = 6;
+constexpr Bytes kGpuArenas = 6;  // besides that of the X cache
 // A step, the room that its vector keeps for more, its time, and what the report makes of both.
 constexpr Bytes kStepBytes = 2 * sizeof(schedule::Step) + 4 * sizeof(schedule::StepTime);
 
@@ -85,6 +85,7 @@ Ledger arenas(const StagePlan& plan) {
   add_arena(ledger, device, {{activations, homes[0] + plan.hidden.all_work()}});
   add_arena(ledger, host, {{activations, homes[1]}, {staging, plan.hidden.all_stages()}});
   add_arena(ledger, device, {{workspaces, needs.attention_bytes + needs.decode_bytes + needs.scratch_bytes}});
+  add_arena(ledger, device, {{workspaces, needs.x_bytes}});
   ledger.add(device, workspaces, needs.library_bytes);
   add_arena(ledger, device, {{workspaces, needs.graph_bytes}});
   add_arena(ledger, host, {{workspaces, needs.graph_bytes}});
@@ -111,7 +112,8 @@ Ledger make_ledger(const StagePlan& plan, const RuntimeUse& use) {
   }
   const auto linked = static_cast<Bytes>(plan.device_link ? plan.neighbours : 0);
   ledger.add(Place::gpu, MemoryClass::runtime,
-             runtime::kCudaContext + runtime::kCudaKernels + kGpuArenas * runtime::kGpuGranule);
+             runtime::kCudaContext + runtime::kCudaKernels +
+                 (kGpuArenas + (plan.needs.x_bytes > 0 ? 1 : 0)) * runtime::kGpuGranule);
   ledger.add(Place::gpu, communication, linked * runtime::kNcclGpu);
   ledger.add(Place::plain, MemoryClass::runtime, runtime::kCudaHost);
   ledger.add(Place::plain, communication, linked * runtime::kNcclHost);

@@ -48,7 +48,8 @@ std::string format_flags(const memory::Policy& policy) {
   std::string text;
   if (is_quantized(policy.weight_format))
     text += fmt::format(" --weight-format {}", name_of(policy.weight_format));
-  if (is_quantized(policy.kv_format)) text += fmt::format(" --kv-format {}", name_of(policy.kv_format));
+  if (is_quantized(policy.kv_format) || policy.x_cache)
+    text += fmt::format(" --kv-format {}", policy.kv_format_name());
   return text;
 }
 
@@ -63,7 +64,7 @@ std::string compressed_way_out(const RunRequest& run, const memory::Policy& aske
         Choice{true, true, "--compress-weight --compress-cache"}}) {
     memory::Policy policy = asked;
     if (choice.weights) policy.weight_format = StorageFormat::q4;
-    if (choice.kv) policy.kv_format = StorageFormat::q4;
+    if (choice.kv) policy.kv_format = StorageFormat::q4, policy.x_cache = false;
     if (find_shortages(run, plan_run(run, policy)).empty())
       return fmt::format("; with {} all of it fits as asked, but tokens may differ", choice.flags);
   }

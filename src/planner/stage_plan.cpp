@@ -19,9 +19,16 @@ BatchBounds bounds_of(const std::vector<memory::Round>& rounds, const memory::Po
   BatchBounds bounds{.micro_batches = policy.micro_batches_for(ranks), .gpu_batches = policy.gpu_batches};
   for (const auto& round : rounds) {
     bounds.rows = std::max(bounds.rows, round.most_rows());
+    const auto see = [&](const memory::Sequence& sequence) {
+      bounds.prompt = std::max(bounds.prompt, sequence.prompt_tokens);
+      bounds.positions = std::max(bounds.positions, sequence.kv_positions());
+    };
+    std::ranges::for_each(round.waiting, see);
     for (const auto& micro_batch : round.micro_batches)
-      for (const auto& batch : micro_batch)
+      for (const auto& batch : micro_batch) {
         bounds.sequences = std::max(bounds.sequences, static_cast<std::int64_t>(batch.size()));
+        std::ranges::for_each(batch, see);
+      }
   }
   return bounds;
 }
@@ -35,8 +42,9 @@ StagePlan plan_stage(const StageRequest& request) {
   plan.device_link = gpu && device_link;
   plan.neighbours = (slice.receives_hidden() ? 1 : 0) + (slice.sends_hidden() ? 1 : 0);
   plan.bounds = bounds_of(rounds, policy, ranks);
-  plan.needs = gpu ? cuda::needs(config, slice, plan.bounds, !device_link, policy.weight_format)
-                   : cpu::needs(config, slice, weights, plan.bounds);
+  plan.needs =
+      gpu ? cuda::needs(config, slice, plan.bounds, !device_link, policy.weight_format, policy.x_cache)
+          : cpu::needs(config, slice, weights, plan.bounds, policy.x_cache);
   plan.weights =
       plan_weights(config, slice, weights, policy.weights, plan.needs.tables_whole, policy.weight_format);
   plan.kv = plan_kv(config, slice, rounds, policy, plan.needs.kv);
@@ -100,6 +108,7 @@ schedule::StageParameters schedule_parameters(const StagePlan& plan, const model
   p.kv = {plan.kv.slots > 0, plan.kv.stages > 0};
   const auto host_slots = std::max<std::int64_t>(1, plan.needs.host_slots);
   p.host_attention = {plan.kv.on_cpu, plan.kv.streams, static_cast<int>(host_slots)};
+  p.attend_uses_weights = plan.needs.x_bytes > 0;
   p.hidden = offload_of(plan.hidden.shares);
   p.weight_slots = plan.weights.slots;
   p.kv_slots = std::max(1, plan.kv.slots);

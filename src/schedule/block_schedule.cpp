@@ -67,6 +67,7 @@ void BlockScheduleBuilder::emit_layer(const Visit& visit, std::size_t v, GpuBatc
 
   Uses attend{{rows, kv_block(visit, k, Tier::device)}, {attention()}};
   if (p_.kv.any) attend.reads.push_back(newest_kv_slot());
+  if (p_.attend_uses_weights) attend.reads = with_weights(v, attend.reads);
   emit(StepKind::attend, visit, visit.layer, k, attend);
 
   emit(StepKind::feed_forward, visit, visit.layer, k, {with_weights(v, {rows, attention()}), {work(k)}});

@@ -191,6 +191,7 @@ class ContentCheck {
   }
   void attend() {
     check_batch();
+    check_weights();
     const bool apart = holds(BufferKind::attention, on_host(label_));
     if (apart) append();
     demand(BufferKind::kv_device, label_);

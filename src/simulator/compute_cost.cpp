@@ -67,16 +67,34 @@ double ComputeCost::embed(const Batch& batch, bool tables_on_device) const {
 
 double ComputeCost::project_qkv(const Batch& batch) const {
   const auto h = static_cast<double>(config_.hidden);
+  if (elements_.x_cache) return product(batch.rows, h * h, batch.prompt) + pass(batch.rows, h, 6);
   const double products = batch.prompt ? 3 : 1;  // of a decode step, q, k and v are one
   return products * product(batch.rows, 3 * h * h / products, batch.prompt) + pass(batch.rows, h, 2) +
          pass(batch.rows, h, 4) + device_.kernel_s;
 }
 
+// Prompts: keys and values of all rows. New tokens: h values of each head are written and read twice, around
+// products of 2 · heads · h values a position, for which X is read twice.
+double ComputeCost::attend_to_x(const Batch& batch) const {
+  const auto h = static_cast<double>(config_.hidden), heads = static_cast<double>(config_.heads);
+  const double products = 2 * product(batch.rows, h * h, batch.prompt);
+  if (batch.prompt) return products + pass(batch.rows, h, 4);
+  const double positions = batch.sequences * batch.context;
+  const double bytes = 2 * positions * h * elements_.kv + 4 * batch.sequences * heads * h * elements_.hidden;
+  const double flops = 4 * positions * heads * h;
+  return products +
+         std::max(bytes / device_.attention_bytes_s, flops / device_.prompt_attention_flops_s) / speed_ +
+         3 * device_.kernel_s;
+}
+
 double ComputeCost::attend(const Batch& batch, double share) const {
+  if (elements_.x_cache && !batch.prompt) return attend_to_x(batch);
+  const double of_x = elements_.x_cache ? attend_to_x(batch) : 0;
   const auto h = static_cast<double>(config_.hidden) * share;
   if (batch.prompt) {
     const double length = batch.rows / std::max(batch.sequences, 1.0);
-    return 2 * h * batch.rows * length / (device_.prompt_attention_flops_s * speed_) + 2 * device_.kernel_s;
+    return of_x + 2 * h * batch.rows * length / (device_.prompt_attention_flops_s * speed_) +
+           2 * device_.kernel_s;
   }
   const double bytes = 2 * batch.sequences * batch.context * h * elements_.kv;
   return bytes / (device_.attention_bytes_s * speed_) + 2 * device_.kernel_s;

@@ -20,6 +20,7 @@ class ComputeCost {
     double hidden = 2, kv = 2;
     double weights = 2;            // as they lie in memory
     bool weights_are_wide = true;  // otherwise a GPU widens a layer's matrix before each product
+    bool x_cache = false;          // attention multiplies by Wk and Wv
   };
   ComputeCost(const model::ModelConfig& config, const Device& device, int threads, const Elements& elements);
 
@@ -50,6 +51,7 @@ class ComputeCost {
   // rows · parameters products, with weights read once a chunk of rows.
   double product(double rows, double parameters, bool prompt) const;
   double head_product(double rows, double parameters) const;
+  double attend_to_x(const Batch& batch) const;
   double pass(double rows, double columns, double times) const;  // reads and writes of activations
 
   const model::ModelConfig& config_;

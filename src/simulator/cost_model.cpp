@@ -23,7 +23,7 @@ ComputeCost::Elements elements_of(const Scenario& scenario, const StageShape& sh
   const auto weights = static_cast<double>(size_of(shape.plan.weights.dtype));
   return {element_of(shape),
           static_cast<double>(size_of(shape.plan.needs.kv)) * size_factor(policy.kv_format),
-          weights * size_factor(policy.weight_format), !is_quantized(policy.weight_format)};
+          weights * size_factor(policy.weight_format), !is_quantized(policy.weight_format), policy.x_cache};
 }
 
 }  // namespace
@@ -177,15 +177,16 @@ Cost CostModel::kv(const Program& program, const Step& step) const {
   const double positions = reads ? rows.context - own : own;
   const auto& block =
       shape(program).kv.block(step.micro_batch, step.gpu_batch, layer_in_slice(program, step));
-  double host_copies = 0, disk_copies = 0;  // keys and values of each segment
+  double host_copies = 0, disk_copies = 0;  // arrays of each segment
   for (const auto& segment : block.segments) {
-    if (segment.tier == Tier::host && (rows.prompt || !segment.on_cpu)) host_copies += 2;
-    if (segment.tier == Tier::disk) disk_copies += 2;
+    if (segment.tier == Tier::host && (rows.prompt || !segment.on_cpu)) host_copies += segment.arrays;
+    if (segment.tier == Tier::disk) disk_copies += segment.arrays;
   }
   // Pages around keys on disk are not moved, so their bytes come from the rows.
   double on_disk = 0;
   for (const auto& segment : block.segments)
-    if (segment.tier == Tier::disk) on_disk += 2 * static_cast<double>(segment.row_bytes) * positions;
+    if (segment.tier == Tier::disk)
+      on_disk += segment.arrays * static_cast<double>(segment.row_bytes) * positions;
   switch (step.kind) {
     case StepKind::read_kv:
       return disk(program.rank, true, on_disk, 0);
@@ -243,6 +244,7 @@ Cost CostModel::computation(const Program& program, const Step& step) const {
     return static_cast<double>(group.on(Tier::device) + group.slot_bytes());
   };
   const auto h = static_cast<double>(scenario_.config.hidden), f = static_cast<double>(scenario_.config.ffn);
+  const bool x_cache = scenario_.policy.x_cache;
   switch (step.kind) {
     case StepKind::embed: {
       const bool on_device =
@@ -251,7 +253,7 @@ Cost CostModel::computation(const Program& program, const Step& step) const {
     }
     case StepKind::project_qkv:
       return compute(program.rank, compute_.project_qkv(rows) + between(program, rows),
-                     group_bytes() * 3 * h / (4 * h + 2 * f));
+                     group_bytes() * (x_cache ? 1 : 3) * h / (4 * h + 2 * f));
     case StepKind::attend: {
       const auto& block =
           shape(program).kv.block(step.micro_batch, step.gpu_batch, layer_in_slice(program, step));
@@ -259,7 +261,7 @@ Cost CostModel::computation(const Program& program, const Step& step) const {
       const double by_cores = rows.prompt || all <= 0 ? 0 : static_cast<double>(block.cpu_bytes) / all;
       const double kv_bytes = all * (1 - by_cores) * rows.context / kv_positions();
       return compute(program.rank, compute_.attend(rows, 1 - by_cores) + between(program, rows),
-                     rows.prompt ? 0 : kv_bytes);
+                     (rows.prompt ? 0 : kv_bytes) + (x_cache ? group_bytes() * 2 * h / (4 * h + 2 * f) : 0));
     }
     case StepKind::feed_forward:
       return compute(program.rank, compute_.feed_forward(rows) + between(program, rows),

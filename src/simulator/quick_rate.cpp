@@ -27,7 +27,7 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
   const ComputeCost compute(
       config, machine.device, request.site.threads_of_rank(ranks),
       {element, 2 * size_factor(policy.kv_format), weight_element * size_factor(policy.weight_format),
-       !is_quantized(policy.weight_format)});
+       !is_quantized(policy.weight_format), policy.x_cache});
 
   const auto micro_batches = static_cast<double>(policy.micro_batches_for(ranks));
   const auto batches = static_cast<double>(policy.gpu_batches),
@@ -43,8 +43,9 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
       (4 * h * h + 2 * h * f + 9 * h) * weight_element * size_factor(policy.weight_format);
   const double head_bytes = static_cast<double>(config.vocabulary * config.embedding) * weight_element;
   const double slice_bytes = layers * layer_bytes + head_bytes / ranks;
-  const double token_kv = 2 * h * 2 * layers * size_factor(policy.kv_format);  // of one prompt's position
-  const double rows_hidden = batch * prompt * h * element;                     // of a GPU batch of prompts
+  const double arrays = policy.x_cache ? 1 : 2;
+  const double token_kv = arrays * h * 2 * layers * size_factor(policy.kv_format);  // of a prompt's position
+  const double rows_hidden = batch * prompt * h * element;  // of a GPU batch of prompts
 
   // Seconds of computation of one micro-batch.
   const auto of_micro_batch = [&](const ComputeCost::Batch& b) {
@@ -59,7 +60,8 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
                out = std::min(machine.copies.out, machine.copies.all_out / on_node);
   const double disk_read = machine.disk.read_bytes_s / on_node,
                disk_write = machine.disk.write_bytes_s / on_node;
-  const double small_copies = batches * layers * batch * 2 * machine.copies.copy_s * (kv.moved() > 0 ? 1 : 0);
+  const double small_copies =
+      batches * layers * batch * arrays * machine.copies.copy_s * (kv.moved() > 0 ? 1 : 0);
 
   // Of looped stages, one load of a chunk serves all micro-batches, and hidden states come back once a chunk.
   const bool looped = policy.stages == memory::Stages::looped && ranks > 1;

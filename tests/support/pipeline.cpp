@@ -41,8 +41,8 @@ std::string to_string(const Setting& s) {
       "{} ranks, chunks of {}, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads, weights "
       "{}, KV {}, attention {} {}",
       s.ranks, s.chunk_layers, fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches,
-      s.overlap, s.threads, name_of(s.weight_format), name_of(s.kv_format), name_of(s.attention),
-      s.attention_share);
+      s.overlap, s.threads, name_of(s.weight_format), s.x_cache ? "x" : name_of(s.kv_format),
+      name_of(s.attention), s.attention_share);
 }
 
 Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
@@ -63,6 +63,7 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
   options.policy.overlap = setting.overlap;
   options.policy.weight_format = setting.weight_format;
   options.policy.kv_format = setting.kv_format;
+  options.policy.x_cache = setting.x_cache;
   options.policy.attention = setting.attention;
   options.policy.attention_share = setting.attention_share;
   options.policy.attention_sparsity = setting.attention_sparsity;

@@ -24,7 +24,7 @@ struct Setting {
   std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
   memory::AttentionPlace attention = memory::AttentionPlace::gpu;
   double attention_share = 0.5, attention_sparsity = 1;
-  bool refill = false;
+  bool refill = false, x_cache = false;
 };
 std::string to_string(const Setting& setting);
 

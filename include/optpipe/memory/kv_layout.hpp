@@ -1,4 +1,5 @@
-// Where keys and values lie: for each (micro-batch, GPU batch, layer) a block of segments.
+// Where keys and values, or the inputs X that stand for them, lie: for each (micro-batch, GPU batch, layer) a
+// block of segments.
 #pragma once
 
 #include <array>
@@ -13,7 +14,8 @@
 namespace optpipe::memory {
 
 // Some consecutive heads of one sequence: keys [positions, heads · head_dim] at `offset` of the block on its
-// tier, then values of the same shape. Rows are contiguous, so a token step appends one row of each.
+// tier, then values of the same shape. Rows are contiguous, so a token step appends one row of each. Or, in
+// place of both, the inputs X of one whole sequence [positions, h], which counts as one head.
 struct KvSegment {
   Tier tier{};
   std::int32_t sequence = 0;  // in its GPU batch
@@ -24,9 +26,10 @@ struct KvSegment {
   Bytes array_bytes = 0;  // from the first key to the first value: positions · row_bytes, whole pages on disk
   Bytes offset = 0;
   bool on_cpu = false;  // on the host: CPU cores attend to it in decode
+  int arrays = 2;       // keys and values; 1: X
 
   Bytes value_offset() const { return offset + array_bytes; }
-  Bytes bytes() const { return 2 * array_bytes; }
+  Bytes bytes() const { return static_cast<Bytes>(arrays) * array_bytes; }
 };
 
 // One layer's keys and values of one GPU batch.
@@ -58,7 +61,9 @@ struct KvLayout {
 
 // Splits by bytes over whole heads, the host's once more: `cpu_share` of them (0 to 1) is for CPU cores; what
 // rounding takes from a share in one block it gives back in the next, so that the shares hold over the slice.
+// `arrays`: of a segment; X cannot be cut between heads, so that shares are of whole sequences (`heads` is
+// 1).
 KvLayout lay_out_kv(const Round& round, std::int64_t layers, std::int64_t heads, const RowFormat& format,
-                    const TierShares& shares, double cpu_share = 0);
+                    const TierShares& shares, double cpu_share = 0, int arrays = 2);
 
 }  // namespace optpipe::memory

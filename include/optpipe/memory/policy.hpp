@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "optpipe/base/storage_format.hpp"
 
@@ -41,11 +42,14 @@ struct Policy {
   TierShares weights, kv, hidden;
   StorageFormat weight_format = StorageFormat::native;  // of the layers' matrices
   StorageFormat kv_format = StorageFormat::native;      // of keys and values
-  std::int64_t gpu_batch_size = 16;                     // prompts computed at once
-  std::int64_t gpu_batches = 1;    // of these in a micro-batch; a loaded weight serves all of them
-  std::int64_t micro_batches = 0;  // in flight through the pipeline; 0: one per stage
-  bool overlap = true;             // transfers run beside computation
-  bool refill = false;             // places of sequences that end go to waiting prompts
+  // What is stored is the input X of the attention block, of which keys and values are products: one vector a
+  // token and layer instead of two (docs/x-cache.md). In the model's own format, attended to on the device.
+  bool x_cache = false;
+  std::int64_t gpu_batch_size = 16;  // prompts computed at once
+  std::int64_t gpu_batches = 1;      // of these in a micro-batch; a loaded weight serves all of them
+  std::int64_t micro_batches = 0;    // in flight through the pipeline; 0: one per stage
+  bool overlap = true;               // transfers run beside computation
+  bool refill = false;               // places of sequences that end go to waiting prompts
   Stages stages = Stages::contiguous;
   std::int64_t chunk_layers = 1;  // of looped stages: layers that stay on the device while micro-batches pass
 
@@ -57,6 +61,7 @@ struct Policy {
   // to 1.
   double attention_sparsity = 1;
 
+  std::string_view kv_format_name() const;  // "x" or the format's, as on the command line
   // The share that goes with the place, which must have been settled (planner/attention.hpp).
   double cpu_attention() const;
   std::int64_t prompts_in_flight(int ranks) const;

@@ -28,6 +28,7 @@ struct BackendNeeds {
   Bytes library_bytes = 0;    // workspace of the library of products; quantized rows on their way to it
   Bytes graph_bytes = 0;      // task lists of graphs; as much again in pinned memory
   Bytes decode_bytes = 0;  // with attention on the host: q, k, v and output of decode steps, host_slots times
+  Bytes x_bytes = 0;       // with the X cache: XWorkspace
   // Pinned, on the host.
   Bytes small_bytes = 0;      // small arrays and gathered rows on their way to the device
   Bytes token_bytes = 0;      // ids of new tokens, on their way back
@@ -39,6 +40,8 @@ struct BackendNeeds {
 struct BatchBounds {
   std::int64_t rows = 1;           // of the largest GPU batch: its prompts' tokens
   std::int64_t sequences = 1;      // in the largest GPU batch
+  std::int64_t prompt = 1;         // tokens of the longest prompt
+  std::int64_t positions = 1;      // that a new token attends to, at most
   std::int64_t micro_batches = 1;  // in flight
   std::int64_t gpu_batches = 1;    // in a micro-batch
 };
@@ -46,13 +49,27 @@ struct BatchBounds {
 // Rows of q, k, v and attention output of a decode step, in `element` bytes a value.
 Bytes decode_slot_bytes(const model::ModelConfig& config, const BatchBounds& bounds, Bytes element);
 
+// With the X cache, what a stage attends to it with, in values (docs/x-cache.md). Whole prompts, so many rows
+// at a time: X, keys and values of each. New tokens: for each head a query absorbed into Wk, then a sum of
+// X; and the scores of heads over a context.
+struct XWorkspace {
+  std::int64_t prompt_rows = 0;   // [prompt_rows, h] three times
+  std::int64_t absorbed = 0;      // [sequences, heads, h]
+  std::int64_t score_stride = 0;  // of a head, whole groups of kScoreGroup
+  std::int64_t scored_heads = 0;  // CPU: of one sequence at a time; CUDA: of all
+  std::int64_t scores() const { return scored_heads * score_stride; }
+
+  static constexpr std::int64_t kScoreGroup = 64;
+};
+XWorkspace x_workspace(const model::ModelConfig& config, const BatchBounds& bounds, Backend backend);
+
 namespace cpu {
 
 inline constexpr std::int64_t kChunkRows = 512;     // of a batch that are computed at once
 inline constexpr std::int64_t kHeadChunkRows = 32;  // logits are wide: V values a row
 
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice, DType weights,
-                   const BatchBounds& bounds);
+                   const BatchBounds& bounds, bool x_cache = false);
 
 }  // namespace cpu
 
@@ -70,7 +87,7 @@ inline constexpr Bytes kKvTaskBytes = 40, kDrawBytes = 16;  // kernels::cuda::Kv
 // `through_host`: hidden states travel between ranks through host memory. `weights`: format of the layers'
 // matrices.
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const BatchBounds& bounds, bool through_host, StorageFormat weights);
+                   const BatchBounds& bounds, bool through_host, StorageFormat weights, bool x_cache = false);
 
 // Rows of the buffer of q: room for q of every row of a prompt, and for q, k and v of every new token.
 std::int64_t q_rows(const BatchBounds& bounds);

@@ -39,8 +39,9 @@ struct StageParameters {
   std::int64_t gpu_batches = 1;
   Offload layer_weights, head_weights, kv, hidden;
   HostAttention host_attention;
-  int weight_slots = 2;  // layers whose streamed weights are on the device at once
-  int kv_slots = 3;      // GPU batches whose offloaded KV is on the device at once
+  bool attend_uses_weights = false;  // attention multiplies by the layer's weights too (the X cache)
+  int weight_slots = 2;              // layers whose streamed weights are on the device at once
+  int kv_slots = 3;                  // GPU batches whose offloaded KV is on the device at once
   int hidden_slots =
       3;  // GPU batches whose hidden states are on the device at once, where they are offloaded
 

@@ -124,7 +124,8 @@ class Benchmark {
   void write(const TokenClock& tokens) {
     desk_->print_texts(tokens);
     const std::string lines = metrics::result_lines(outcome_.sizes, outcome_.result);
-    desk_->print(2, details(outcome_, options_.debug_mode == "breakdown"));
+    desk_->print(2,
+                 details(outcome_, options_.run.policy.kv_format_name(), options_.debug_mode == "breakdown"));
     if (options_.run.show_memory)
       for (const auto& line : metrics::to_table(outcome_.memory)) desk_->print(1, line + "\n");
     desk_->print(1, lines);

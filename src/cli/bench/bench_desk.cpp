@@ -47,7 +47,9 @@ std::string automatic_log_name(const BenchOptions& options) {
                      options.prompt_len, options.gen_len, percent,
                      policy.attention == memory::AttentionPlace::cpu ? "cpu-cache" : "gpu-cache",
                      policy.weight_format == StorageFormat::native ? "" : "-compw",
-                     policy.kv_format == StorageFormat::native ? "" : "-compc");
+                     policy.x_cache                              ? "-xc"
+                     : policy.kv_format == StorageFormat::native ? ""
+                                                                 : "-compc");
 }
 
 BenchDesk::BenchDesk(const BenchOptions& options, const model::ModelConfig& config)

@@ -103,8 +103,11 @@ json make_report(const BenchOptions& options, const model::ModelConfig& config, 
           {"links", to_json(outcome.links)}};
 }
 
-std::string details(const Outcome& outcome, bool breakdown) {
-  std::string text;
+std::string details(const Outcome& outcome, std::string_view kv_format, bool breakdown) {
+  Bytes kv = 0;
+  for (const RankShare& share : outcome.shares)
+    for (const auto place : planner::kPlaces) kv += share.memory.at(place, planner::MemoryClass::kv);
+  std::string text = fmt::format("kv format {}: {:.3f} GB on all tiers\n", kv_format, gib(kv));
   for (const auto& line : memory_table(outcome.shares, outcome.use)) text += line + '\n';
   for (const auto& line : time_table(outcome.shares)) text += line + '\n';
   for (const auto& line : resource_table(outcome.resources, outcome.use)) text += line + '\n';

@@ -61,7 +61,7 @@ nlohmann::json make_report(const BenchOptions& options, const model::ModelConfig
 
 // What stands above the result lines: tables, what binds, the projection. `breakdown`: seconds by kind of
 // step too.
-std::string details(const Outcome& outcome, bool breakdown);
+std::string details(const Outcome& outcome, std::string_view kv_format, bool breakdown);
 
 // "model size: 55.803 GB, cache size: 100.406 GB, hidden size (prefill): 1.046 GB", and what a micro-batch
 // sends.

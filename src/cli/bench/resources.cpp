@@ -53,9 +53,10 @@ void for_each_queue(const Resources& resources, const metrics::RankUse& use, std
 metrics::Freedom freedom_of(const BenchOptions& options, const Job& job, int ranks) {
   const auto& policy = options.run.policy;
   return {.on_gpu = job.gpu.has_value(),
-          .attention_on_cores = policy.cpu_attention() > 0,
+          // Remedies are priced by the bytes of now, and with X these are not those that either would move.
+          .attention_on_cores = policy.cpu_attention() > 0 || policy.x_cache,
           .quantized_weights = is_quantized(policy.weight_format),
-          .quantized_kv = is_quantized(policy.kv_format),
+          .quantized_kv = is_quantized(policy.kv_format) || policy.x_cache,
           .ranks = ranks,
           .micro_batches = policy.micro_batches_for(ranks)};
 }

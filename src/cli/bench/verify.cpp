@@ -22,6 +22,7 @@ RunOptions one_stage(RunOptions run) {
   memory::Policy policy;
   policy.weight_format = run.policy.weight_format;
   policy.kv_format = run.policy.kv_format;
+  policy.x_cache = run.policy.x_cache;
   policy.attention_sparsity = run.policy.attention_sparsity;
   memory::set_percent(policy, run.percent);
   run.policy = policy;

@@ -1,3 +1,5 @@
+#include <functional>
+
 #include "cli/options/groups.hpp"
 #include "optpipe/base/error.hpp"
 
@@ -13,17 +15,21 @@ StorageFormat format_named(const std::string& name) {
 }
 
 // An option that names a format, and FlexGen's flag for 4 bits.
-void add_format(CLI::App& app, const std::string& option, const std::string& flag, StorageFormat& format,
-                const std::string& what) {
-  auto* named = app.add_option_function<std::string>(
-                       option, [&format](const std::string& name) { format = format_named(name); },
-                       what + ": native, 8bit or 4bit, in groups of 64 with a minimum and a scale")
-                    ->check(CLI::IsMember({"native", "8bit", "4bit"}))
+struct FormatOption {
+  std::string name, flag, help;
+  std::vector<std::string> others;  // besides the storage formats
+};
+void add_format(CLI::App& app, const FormatOption& option, StorageFormat& format,
+                const std::function<void(const std::string&)>& choose) {
+  auto names = option.others;
+  names.insert(names.begin(), {"native", "8bit", "4bit"});
+  auto* named = app.add_option_function<std::string>(option.name, choose, option.help)
+                    ->check(CLI::IsMember(names))
                     ->type_name("NAME")
                     ->default_str("native")
                     ->group(kGroup);
   app.add_flag_callback(
-         flag, [&format] { format = StorageFormat::q4; }, "The same as " + option + " 4bit")
+         option.flag, [&format] { format = StorageFormat::q4; }, "The same as " + option.name + " 4bit")
       ->excludes(named)
       ->group(kGroup);
 }
@@ -52,9 +58,22 @@ void check(const QuantizeOptions& o) {
 }
 
 void add_compression_options(CLI::App& app, memory::Policy& policy) {
-  add_format(app, "--weight-format", "--compress-weight", policy.weight_format,
-             "Format of the layers' matrices");
-  add_format(app, "--kv-format", "--compress-cache", policy.kv_format, "Format of the KV cache");
+  constexpr const char* kFormats = ": native, 8bit or 4bit, in groups of 64 with a minimum and a scale";
+  add_format(
+      app,
+      {"--weight-format", "--compress-weight", std::string("Format of the layers' matrices") + kFormats, {}},
+      policy.weight_format,
+      [&policy](const std::string& name) { policy.weight_format = format_named(name); });
+  add_format(app,
+             {"--kv-format",
+              "--compress-cache",
+              std::string("Format of the KV cache") + kFormats +
+                  "; or x, the attention block's input in place of keys and values: half the bytes",
+              {"x"}},
+             policy.kv_format, [&policy](const std::string& name) {
+               policy.x_cache = name == "x";
+               policy.kv_format = format_named(name);
+             });
 }
 
 }  // namespace optpipe::cli

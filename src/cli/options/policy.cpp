@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <map>
 
 #include "cli/options/groups.hpp"
@@ -106,6 +108,26 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
   add_compression_options(app, o.policy);
 }
 
+namespace {
+
+// With the place of attention to be chosen there is but one to choose.
+void check_x_cache(memory::Policy& policy) {
+  using memory::AttentionPlace;
+  if (policy.attention == AttentionPlace::automatic) policy.attention = AttentionPlace::gpu;
+  if (policy.attention != AttentionPlace::gpu)
+    throw UsageError(
+        fmt::format("--kv-format x does not go with --attention {}: each head attends to whole vectors, "
+                    "which costs cores "
+                    "as many times more as there are heads; use --attention gpu, or another --kv-format",
+                    name_of(policy.attention)));
+  if (policy.attention_sparsity < 1)
+    throw UsageError(
+        "--attn-sparsity does not go with --kv-format x, which keeps no values to leave out; use --kv-format "
+        "native");
+}
+
+}  // namespace
+
 void check_policy(RunOptions& o) {
   memory::set_percent(o.policy, o.percent);
   if (o.policy.attention_share && o.policy.attention != memory::AttentionPlace::split)
@@ -113,6 +135,7 @@ void check_policy(RunOptions& o) {
   if (o.policy.attention_sparsity < 1 && is_quantized(o.policy.kv_format))
     throw UsageError(
         "--attn-sparsity goes with keys and values in the model's own format, not quantized ones");
+  if (o.policy.x_cache) check_x_cache(o.policy);
 }
 
 }  // namespace optpipe::cli

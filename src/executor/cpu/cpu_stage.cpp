@@ -70,7 +70,8 @@ class CpuStage final : private CpuMemory, public BaseStage {
         return ops_.project_qkv(group(step), weight_slot(), rows, work(), kv_, place(program, step),
                                 attention);
       case StepKind::attend:
-        return ops_.attend(rows, kv_, place(program, step), attention, options_.policy.attention_sparsity);
+        return ops_.attend(group(step), weight_slot(), rows, kv_, place(program, step), attention,
+                           options_.policy.attention_sparsity);
       case StepKind::fetch_qkv:
         return copier.copy(host_attention_.qkv(host_rows()), ops_.qkv(attention),
                            host_attention_.qkv_bytes(rows));

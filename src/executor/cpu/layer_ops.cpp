@@ -27,7 +27,9 @@ LayerOps::LayerOps(const model::ModelConfig& config, const model::StageSlice& sl
       threads_(threads),
       arena_("workspaces", plan.needs.attention_bytes + plan.needs.decode_bytes + plan.needs.scratch_bytes,
              resource),
-      decode_output_(3 * plan.bounds.sequences * config.hidden) {
+      decode_output_(3 * plan.bounds.sequences * config.hidden),
+      x_attention_(config, weights, plan, resource, threads),
+      x_cache_(plan.needs.x_bytes > 0) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<float*>(arena_.take(floats(count, columns)).data());
   };
@@ -35,8 +37,7 @@ LayerOps::LayerOps(const model::ModelConfig& config, const model::StageSlice& sl
   q_ = take(rows, config.hidden);
   attended_ = take(rows, config.hidden);
   normed_ = take(chunk, config.hidden);
-  keys_ = take(chunk, config.hidden);
-  values_ = take(chunk, config.hidden);
+  if (!x_cache_) keys_ = take(chunk, config.hidden), values_ = take(chunk, config.hidden);
   inner_ = take(chunk, config.ffn);
   if (slice.embedding || slice.head) embedded_ = take(chunk, config.embedding);
   if (slice.head) logits_ = take(kHeadChunkRows, config.vocabulary);
@@ -121,6 +122,7 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
     float* q = to.q + begin * to.q_stride;
     float *keys = buffer == 0 ? keys_ : q + h, *values = buffer == 0 ? values_ : q + 2 * h;
     linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q, to.q_stride);
+    if (x_cache_) return append({begin, count, input, nullptr, h}, segments, kv.layout().format);
     linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys, to.q_stride);
     linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values, to.q_stride);
     if (buffer == 0) append({begin, count, keys, values, h}, segments, kv.layout().format);
@@ -129,7 +131,6 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
 
 void LayerOps::append(const NewRows& rows, const std::vector<KvStore::Segment>& segments,
                       const RowFormat& format) const {
-  const std::int64_t dim = config_.head_dim();
   for (const auto& segment : segments) {
     // A chunk may hold the end of one sequence and the beginning of others.
     const auto begin = std::max(rows.first, segment.rows.first_row);
@@ -137,18 +138,19 @@ void LayerOps::append(const NewRows& rows, const std::vector<KvStore::Segment>& 
     for (std::int64_t row = begin; row < end; ++row) {
       const auto position = segment.rows.position + row - segment.rows.first_row;
       const auto to = static_cast<Bytes>(position) * format.row_bytes(segment.heads);
-      const auto from = (row - rows.first) * rows.stride + segment.first_head * dim;
+      const auto from = (row - rows.first) * rows.stride + segment.first_head * format.run;
       kernels::narrow_row(format, segment.heads, rows.keys + from, segment.keys + to);
-      kernels::narrow_row(format, segment.heads, rows.values + from, segment.values + to);
+      if (segment.values) kernels::narrow_row(format, segment.heads, rows.values + from, segment.values + to);
     }
   }
 }
 
-void LayerOps::attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place,
-                      std::int32_t buffer, double sparsity) {
+void LayerOps::attend(std::size_t group, std::int32_t slot, const BatchRows& rows, const KvStore& kv,
+                      const KvStore::Place& place, std::int32_t buffer, double sparsity) {
   const std::int64_t h = config_.hidden, dim = config_.head_dim();
   const AttentionBuffer on = attention(buffer);
   const auto segments = kv.segments(place, rows);
+  if (x_cache_) return x_attention_.attend(group, slot, segments, kv.layout().format, on.q, on.attended);
   if (buffer != 0) append({0, rows.rows, on.q + h, on.q + 2 * h, on.q_stride}, segments, kv.layout().format);
   std::vector<kernels::AttentionTask> tasks;
   for (const auto& segment : segments) {

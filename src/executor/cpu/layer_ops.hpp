@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "executor/cpu/x_attention.hpp"
 #include "executor/stage/kv_store.hpp"
 #include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
@@ -32,9 +33,9 @@ class LayerOps {
   // q[rows, h] → attention buffer; keys and values → cache. `group`: of the layer's weights, in `slot`.
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const float* x, KvStore& kv,
                    const KvStore::Place& place, std::int32_t buffer);
-  // `sparsity`: of new tokens (memory::Policy).
-  void attend(const BatchRows& rows, const KvStore& kv, const KvStore::Place& place, std::int32_t buffer,
-              double sparsity);
+  // `sparsity`: of new tokens (memory::Policy). `group` and `slot` are used with the X cache.
+  void attend(std::size_t group, std::int32_t slot, const BatchRows& rows, const KvStore& kv,
+              const KvStore::Place& place, std::int32_t buffer, double sparsity);
   // x += attention output · Woᵀ; x += feed-forward(x); with norms before or after, as the model has them.
   void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, float* x,
                     std::int32_t buffer);
@@ -66,10 +67,10 @@ class LayerOps {
   // Rows [first, first + count) of the batch, with the stride in elements.
   struct NewRows {
     std::int64_t first, count;
-    const float *keys, *values;
+    const float *keys, *values;  // or X and none
     std::int64_t stride;
   };
-  // Narrows keys and values into the cache.
+  // Narrows keys and values, or X, into the cache.
   void append(const NewRows& rows, const std::vector<KvStore::Segment>& segments,
               const RowFormat& format) const;
   void linear(const Use& use, model::Role weight, model::Role bias, const float* x, std::int64_t rows,
@@ -83,10 +84,13 @@ class LayerOps {
   const WeightStore& weights_;
   int threads_;
   memory::Arena arena_;
-  std::int64_t decode_output_;                     // where the output begins in a buffer of decode_
+  std::int64_t decode_output_;  // where the output begins in a buffer of decode_
+  XAttention x_attention_;
+  bool x_cache_;
   float *q_, *attended_;                           // [rows, h]
   std::vector<float*> decode_;                     // [buffer - 1] → q, k, v [rows, 3h], output [rows, h]
-  float *normed_, *keys_, *values_;                // [chunk, h]
+  float* normed_;                                  // [chunk, h]
+  float *keys_ = nullptr, *values_ = nullptr;      // the same; with keys and values in the cache
   float* inner_;                                   // [chunk, f]
   float *embedded_ = nullptr, *logits_ = nullptr;  // [chunk, e]; [head chunk, V]
 };

@@ -322,6 +322,8 @@ std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& con
   if (config.head_dim() > 256)
     throw UsageError(
         fmt::format("head dimension {} is beyond the GPU's 256: use --device cpu", config.head_dim()));
+  if (options.policy.x_cache)
+    throw UsageError("--kv-format x runs on CPU ranks: use --device cpu, or --kv-format 8bit");
   StageOptions own = options;
   own.policy.weight_format = weight_format(config, slice, checkpoint, options.policy.weight_format);
   return std::make_unique<cuda::CudaStage>(

@@ -33,14 +33,15 @@ void for_each_segment(const memory::KvBlock& block, const BatchRows& rows, Visit
   }
 }
 
-// Calls copy(offset, bytes) for keys and for values of positions [first, first + count) of a segment.
+// Calls copy(offset, bytes) for each array (keys and values, or X) of positions [first, first + count) of a
+// segment.
 template <class Copy>
-void for_both(const KvSegment& segment, std::int64_t first, std::int64_t count, Copy copy) {
+void for_arrays(const KvSegment& segment, std::int64_t first, std::int64_t count, Copy copy) {
   if (count == 0) return;
   const Bytes skip = static_cast<Bytes>(first) * segment.row_bytes,
               bytes = static_cast<Bytes>(count) * segment.row_bytes;
   copy(segment.offset + skip, bytes);
-  copy(segment.value_offset() + skip, bytes);
+  if (segment.arrays > 1) copy(segment.value_offset() + skip, bytes);
 }
 
 std::byte* at(std::span<std::byte> memory, Bytes offset) { return memory.data() + offset; }
@@ -54,7 +55,7 @@ KvStore::Segment in_use(const KvSegment& segment, const RowSpan& span, std::byte
                         StorageFormat format) {
   return {span,
           keys,
-          keys + (segment.value_offset() - segment.offset),
+          segment.arrays > 1 ? keys + (segment.value_offset() - segment.offset) : nullptr,
           segment.first_head,
           segment.heads,
           segment.positions,
@@ -75,7 +76,7 @@ void KvStore::read(const Place& place, const BatchRows& rows, std::int32_t stage
   std::vector<memory::DiskRange> ranges;
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     if (segment.tier != Tier::disk) return;
-    for_both(segment, 0, span.position, [&](Bytes offset, Bytes bytes) {
+    for_arrays(segment, 0, span.position, [&](Bytes offset, Bytes bytes) {
       ranges.push_back({disk_home_ + place.block->base_on(Tier::disk) + offset, to.subspan(offset, bytes)});
     });
   });
@@ -88,8 +89,8 @@ void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage
     const std::byte* from = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
                                                        : stages_[static_cast<std::size_t>(stage)].data();
     std::byte* to = on_device(place, segment) - segment.offset;
-    for_both(segment, 0, span.position,
-             [&](Bytes offset, Bytes bytes) { copier.copy(to + offset, from + offset, bytes); });
+    for_arrays(segment, 0, span.position,
+               [&](Bytes offset, Bytes bytes) { copier.copy(to + offset, from + offset, bytes); });
   });
 }
 
@@ -99,8 +100,8 @@ void KvStore::store(const Place& place, const BatchRows& rows, std::int32_t stag
     std::byte* to = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
                                                : write_stages_[static_cast<std::size_t>(stage)].data();
     const std::byte* from = on_device(place, segment) - segment.offset;
-    for_both(segment, span.position, span.count,
-             [&](Bytes offset, Bytes bytes) { copier.copy(to + offset, from + offset, bytes); });
+    for_arrays(segment, span.position, span.count,
+               [&](Bytes offset, Bytes bytes) { copier.copy(to + offset, from + offset, bytes); });
   });
 }
 
@@ -109,7 +110,7 @@ void KvStore::write(const Place& place, const BatchRows& rows, std::int32_t stag
   std::vector<memory::ConstDiskRange> ranges;
   for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
     if (segment.tier != Tier::disk) return;
-    for_both(segment, span.position, span.count, [&](Bytes offset, Bytes bytes) {
+    for_arrays(segment, span.position, span.count, [&](Bytes offset, Bytes bytes) {
       ranges.push_back({disk_home_ + place.block->base_on(Tier::disk) + offset, from.subspan(offset, bytes)});
     });
   });

@@ -37,8 +37,8 @@ class KvStore {
   // The parts of the rows' sequences, where they are while in use: home on the device, or slot.
   struct Segment {
     RowSpan rows;
-    std::byte* keys = nullptr;  // [positions] rows of `heads` runs
-    std::byte* values = nullptr;
+    std::byte* keys = nullptr;    // [positions] rows of `heads` runs; or X, one run of h
+    std::byte* values = nullptr;  // the same; null where keys are X
     std::int32_t first_head = 0, heads = 0;
     std::int64_t positions = 0;  // capacity
     StorageFormat format = StorageFormat::native;

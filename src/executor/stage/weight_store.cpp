@@ -36,6 +36,21 @@ StorageFormat weight_format(const model::ModelConfig& config, const model::Stage
   return is_quantized(wanted) ? wanted : first_matrix(config, slice, checkpoint).format;
 }
 
+Matrix Matrix::part(std::int64_t first, std::int64_t wanted) const {
+  OPTPIPE_CHECK(first >= 0 && wanted >= 0 && first + wanted <= rows, "rows {} to {} of a matrix of {}", first,
+                first + wanted, rows);
+  const Bytes row_bytes = RowFormat{format, dtype, columns}.row_bytes();
+  Matrix part{dtype, wanted, columns, {}, 0, format};
+  std::int64_t begin = 0;  // of the piece
+  for (const auto& piece : std::span(pieces).first(count)) {
+    const std::int64_t from = std::max(first, begin), to = std::min(first + wanted, begin + piece.rows);
+    if (from < to)
+      part.pieces[part.count++] = {piece.data + static_cast<Bytes>(from - begin) * row_bytes, to - from};
+    begin += piece.rows;
+  }
+  return part;
+}
+
 WeightStore::WeightStore(planner::WeightPlan plan, const model::Checkpoint& checkpoint,
                          memory::DiskFile& disk, const TierMemory& memory, Copier& copier, int threads)
     : plan_(std::move(plan)),

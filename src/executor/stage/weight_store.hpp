@@ -23,6 +23,7 @@ struct Matrix {
   StorageFormat format = StorageFormat::native;
 
   kernels::MatrixView view() const { return {dtype, rows, columns, {pieces.data(), count}, format}; }
+  Matrix part(std::int64_t first, std::int64_t count) const;  // rows [first, first + count)
 };
 
 class WeightStore {

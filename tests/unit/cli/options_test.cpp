@@ -73,6 +73,19 @@ TEST(Options, Compression) {
   EXPECT_THROW(formats({"--compress-weight", "--weight-format", "8bit"}), UsageError);
 }
 
+TEST(Options, XCache) {
+  const auto policy = [](std::vector<const char*> words) {
+    words.insert(words.end(), {"--prompt", "x"});
+    return parse(words).run.policy;
+  };
+  EXPECT_FALSE(policy({}).x_cache);
+  EXPECT_TRUE(policy({"--kv-format", "x"}).x_cache);
+  EXPECT_EQ(policy({"--kv-format", "x"}).kv_format, StorageFormat::native);
+  EXPECT_EQ(policy({"--kv-format", "x"}).kv_format_name(), "x");
+  EXPECT_EQ(policy({"--kv-format", "x", "--compress-weight"}).weight_format, StorageFormat::q4);
+  EXPECT_EQ(policy({"--kv-format", "x", "--attention", "auto"}).attention, memory::AttentionPlace::gpu);
+}
+
 TEST(Options, Overlap) {
   EXPECT_FALSE(parse({"--overlap", "false", "--prompt", "x"}).run.policy.overlap);
   EXPECT_FALSE(parse({"--overlap=0", "--prompt", "x"}).run.policy.overlap);

@@ -41,6 +41,29 @@ TEST(KvLayout, EveryHeadOfEverySequenceHasItsPlace) {
   }
 }
 
+// X of a sequence is not cut: shares are of whole sequences, and hold over the slice all the same.
+TEST(KvLayout, InputsLieInWholeSequences) {
+  const RowFormat row{StorageFormat::native, DType::f16, 768};
+  const auto keys =
+      lay_out_kv(ragged_round(2, 3, 5), 12, 12, {StorageFormat::native, DType::f16, 64}, {0, 100});
+  for (const TierShares shares : {TierShares{0, 100}, {100, 0}, {30, 30}, {50, 50}, {10, 60}}) {
+    const auto layout = lay_out_kv(ragged_round(2, 3, 5), 12, 1, row, shares, 0, 1);
+    Bytes total = 0;
+    for (const KvBlock& block : layout.blocks) {
+      ASSERT_EQ(block.segments.size(), 5u);
+      for (const KvSegment& segment : block.segments) {
+        EXPECT_EQ(segment.row_bytes, 768u * 2);
+        EXPECT_EQ(segment.bytes(), segment.array_bytes);
+        total += static_cast<Bytes>(segment.positions) * segment.row_bytes;
+      }
+    }
+    EXPECT_EQ(2 * total, keys.bytes[1]) << "half of what keys and values take";
+    const auto sum = static_cast<double>(total);
+    EXPECT_NEAR(static_cast<double>(layout.bytes[0]) / sum, shares.device / 100, 0.01);
+    EXPECT_NEAR(static_cast<double>(layout.bytes[1]) / sum, shares.host / 100, 0.01);
+  }
+}
+
 TEST(KvLayout, BlocksDoNotOverlap) {
   const auto layout =
       lay_out_kv(ragged_round(2, 2, 3), 3, 8, {StorageFormat::native, DType::f16, 64}, {50, 25});

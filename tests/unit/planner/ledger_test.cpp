@@ -43,6 +43,7 @@ Case draw(std::mt19937& random) {
   }
   memory::set_percent(c.policy, percent);
   c.policy.attention = static_cast<memory::AttentionPlace>(pick(0, 2));
+  c.policy.x_cache = pick(0, 2) == 0;
   c.policy.attention_share = 0.1 * static_cast<double>(pick(1, 9));
   c.policy.gpu_batch_size = pick(1, 4);
   c.policy.gpu_batches = pick(1, 3);
@@ -89,8 +90,9 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
       SCOPED_TRACE(fmt::format(
           "policy {}, rank {} of {}, {} ({}), {}, attention {}: weights {}/{}, KV {}/{}, activations {}/{}",
           i, rank, c.ranks, to_string(slices[static_cast<std::size_t>(rank)]), c.policy.micro_batches,
-          name_of(c.backend), name_of(c.policy.attention), c.policy.weights.device, c.policy.weights.host,
-          c.policy.kv.device, c.policy.kv.host, c.policy.hidden.device, c.policy.hidden.host));
+          name_of(c.backend), c.policy.x_cache ? "of X" : name_of(c.policy.attention),
+          c.policy.weights.device, c.policy.weights.host, c.policy.kv.device, c.policy.kv.host,
+          c.policy.hidden.device, c.policy.hidden.host));
       const auto& slice = slices[static_cast<std::size_t>(rank)];
       const StagePlan plan =
           plan_stage({c.config, slice, DType::f16, c.rounds, c.policy, c.ranks, c.backend});
@@ -105,7 +107,8 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
       const Bytes device = pages(plan.weights.bytes[0] + of[weight_slot]) +
                            pages(of[kv_device] + of[kv_slot]) + pages(homes[0] + of[hidden_work]) +
                            pages(of[attention] + plan.needs.scratch_bytes) + plan.needs.library_bytes +
-                           pages(plan.needs.graph_bytes);
+                           pages(plan.needs.graph_bytes) + pages(plan.needs.x_bytes);
+      EXPECT_EQ(plan.needs.x_bytes > 0, c.policy.x_cache);
       const Bytes host = pages(plan.weights.bytes[1] + of[weight_stage]) +
                          pages(of[kv_host] + of[kv_stage] + of[kv_write_stage]) +
                          pages(homes[1] + of[hidden_stage] + of[hidden_write_stage]) +

@@ -25,6 +25,25 @@ TEST(Contiguous, NoFaultsForAnyShape) {
               }
 }
 
+// Over the X cache attention multiplies by the layer's weights: they must be in their slot still.
+TEST(Contiguous, AttentionMayUseWeights) {
+  for (const bool uses : {false, true})
+    for (const std::int64_t chunk_layers : {0, 1}) {
+      const auto programs = build_all({.ranks = 2,
+                                       .micro_batches = 3,
+                                       .gpu_batches = 2,
+                                       .layer_weights = kDisk,
+                                       .kv = kHost,
+                                       .chunk_layers = chunk_layers,
+                                       .attend_uses_weights = uses});
+      ASSERT_THAT(find_faults(programs), IsEmpty());
+      for (const Program& program : programs)
+        for (const Step& step : program.steps)
+          if (step.kind == StepKind::attend)
+            ASSERT_EQ(program.index_of(step, BufferKind::weight_slot) >= 0, uses);
+    }
+}
+
 // Programs that take up where another one ended.
 TEST(Contiguous, NoFaultsInProgramsThatContinue) {
   for (const int ranks : {1, 2, 3})

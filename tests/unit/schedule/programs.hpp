@@ -17,6 +17,7 @@ struct Shape {
   std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
   std::int64_t first_token_step = 0;
   bool continues = false;
+  bool attend_uses_weights = false;
 };
 
 inline std::vector<Program> build_all(const Shape& shape) {
@@ -41,6 +42,7 @@ inline std::vector<Program> build_all(const Shape& shape) {
     p.hidden = shape.hidden;
     p.weight_slots = shape.weight_slots;
     p.host_attention = shape.host_attention;
+    p.attend_uses_weights = shape.attend_uses_weights;
     programs.push_back(build_program(p));
   }
   return programs;
