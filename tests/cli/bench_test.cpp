@@ -55,6 +55,26 @@ TEST(Bench, AgreesWithOneStageOfTheSameFormats) {
               HasSubstr("verified: 16 tokens of 4 prompts in one stage without offloading, 0 of them"));
 }
 
+TEST(Bench, SaysWhatTheXCacheTakes) {
+  const Folder folder;
+  const auto bytes = [&](const char* format) {
+    const auto finished = run_optpipe(bench(
+        kSmall +
+        Words{"--verify", "--num-gpu-batches", "3", "--kv-format", format, "--json", folder / "report.json"} +
+        percent("0 50 0 100 0 50")));
+    EXPECT_EQ(finished.status, 0) << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("in one stage without offloading, 0 of them"));
+    EXPECT_THAT(finished.out, HasSubstr(std::string("kv format ") + format + ": "));
+    const auto report = nlohmann::json::parse(read_file(folder / "report.json"));
+    EXPECT_EQ(report["input"]["kv_format"], format);
+    const auto& memory = report["ranks"][0]["memory"];
+    return memory["plain"]["kv"].get<double>();
+  };
+  const double keys = bytes("native"), x = bytes("x");
+  EXPECT_GT(x, 0.4 * keys);
+  EXPECT_LT(x, 0.6 * keys);
+}
+
 TEST(Bench, RefusesWhatItCannotRun) {
   expect_refused(run_optpipe(bench({"--world-size", "4"})), 2, {"--world-size 4", "mpirun -n 4"});
   expect_refused(run_optpipe(bench({"--prompt-len", "5000"})), 2, {"--prompt-len 5000", "positions"});

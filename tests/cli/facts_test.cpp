@@ -47,6 +47,7 @@ TEST(Facts, AreRightInEveryFormat) {
   } cases[] = {
       {"native", {}},
       {"8bit weights and KV", {"--weight-format", "8bit", "--kv-format", "8bit"}},
+      {"X cache", Words{"--kv-format", "x"} + percent("30 40 30 40 50 50")},
       {"4bit weights", {"--compress-weight"}},
       {"4bit KV", {"--compress-cache"}},
       {"4bit weights and KV", Words{"--compress-weight", "--compress-cache"} + percent("30 40 30 40 50 50")},

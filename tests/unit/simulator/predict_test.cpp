@@ -70,6 +70,27 @@ TEST(Predict, AStreamedStepTakesItsBytesOverTheRate) {
   EXPECT_GT(share_of(run, "copies to a device"), 0.5);
 }
 
+// X in place of keys and values: half of their bytes, still at the link's pace.
+TEST(Predict, AStreamedStepOverTheXCacheMovesHalfAsMuch) {
+  auto x = scenario({.model = "opt-30b", .batch = 48, .batches = 3, .percent = kMostOnHost, .new_tokens = 6});
+  x.policy.x_cache = true;
+  const auto run = predict(x, h200());
+  const double h = 7168, layers = 48, prompts = 144;
+  const double inputs = prompts * 2 * h * layers, weights = 0.8 * 2 * layers * (12 * h * h + 13 * h);
+  const double least = (inputs * 514.5 + weights) / 55.4e9;
+  EXPECT_GT(run.decode_s / 5, least * 0.999);
+  EXPECT_LT(run.decode_s / 5, least * 1.03);
+}
+
+// Where nothing moves, attention over X costs heads times the operations, and products for each head.
+TEST(Predict, TheXCacheCostsComputation) {
+  auto run = scenario({.new_tokens = 6});
+  const double keys = predict(run, h200()).decode_s;
+  run.policy.x_cache = true;
+  EXPECT_GT(predict(run, h200()).decode_s, 1.02 * keys);
+  EXPECT_LT(predict(run, h200()).decode_s, 2 * keys);
+}
+
 // Four GPUs at once get 167 GB/s from host memory, not four times 55: what each could still do alone is paced
 // by the rank with the most layers, 9 of 32.
 TEST(Predict, GpusShareTheHostsBus) {
