@@ -265,7 +265,7 @@ HWY_ATTR bool attend_codes(const AttentionTask& task, const AttentionUnit& unit,
   for (std::int64_t h = 0; h < heads; ++h)
     scale(task.q + offset + h * f.dim, f.dim, f.q + h * f.pitch, f.pitch);
   CodedHeads coded = coded_heads(f, heads);
-  if (!coded_scores(coded, f.q, f.pitch, limit, f.scores, f.scores_pitch, f.panel)) return false;
+  if (!coded_scores(coded, f.v, f.q, f.pitch, limit, f.scores, f.scores_pitch, f.panel)) return false;
   for (std::int64_t h = 0; h < heads; ++h) {
     softmax(f.scores + h * f.scores_pitch, limit);
     if (task.rows == 1) keep_largest(f.scores + h * f.scores_pitch, limit - 1, task.kept);

@@ -31,7 +31,8 @@ void forbid_integer_products(bool forbidden) { forbidden_by_test = forbidden; }
 #ifndef OPTPIPE_VNNI
 std::int64_t coded_scores_scratch() { return 0; }
 std::int64_t coded_sums_scratch() { return 0; }
-bool coded_scores(const CodedHeads&, const float*, std::int64_t, std::int64_t, float*, std::int64_t, float*) {
+bool coded_scores(const CodedHeads&, const std::byte*, const float*, std::int64_t, std::int64_t, float*,
+                  std::int64_t, float*) {
   return false;  // nobody asks: has_integer_products() is false
 }
 void coded_sums(const CodedHeads&, const float*, std::int64_t, std::int64_t, float*, float*) {

@@ -43,10 +43,10 @@ void forbid_integer_products(bool forbidden);  // for tests of the other way
 std::int64_t coded_scores_scratch();
 std::int64_t coded_sums_scratch();
 
-// scores[head, p] = q[head] · key p for p < count; q [heads, q_pitch], rows of scores are written up to a
-// multiple of four. False, and nothing done, where a number of q is not finite.
-bool coded_scores(const CodedHeads& keys, const float* q, std::int64_t q_pitch, std::int64_t count,
-                  float* scores, std::int64_t scores_pitch, float* scratch);
+// scores[head, p] = q[head] · key p for p < count; q [heads, q_pitch]. `values`: rows like the keys', which
+// are read next. False, and nothing done, where a number of q is not finite.
+bool coded_scores(const CodedHeads& keys, const std::byte* values, const float* q, std::int64_t q_pitch,
+                  std::int64_t count, float* scores, std::int64_t scores_pitch, float* scratch);
 
 // out[head, 0 .. dim) = sum over p < count of weights[head, p] · value p; heads of out lie side by side.
 // Weights are not negative.

@@ -109,10 +109,10 @@ OPTPIPE_VNNI_INLINE void score_head(const std::byte* codes, std::int64_t row_byt
 
 template <StorageFormat format, bool whole, std::int64_t known>
 OPTPIPE_VNNI_TARGET void score_block(const CodedHeads& keys, Work& work, std::int64_t first,
-                                     std::int64_t count, float* scores, std::int64_t scores_pitch) {
+                                     std::int64_t count, Coming coming, float* scores,
+                                     std::int64_t scores_pitch) {
   const auto row_bytes = static_cast<std::int64_t>(keys.row_bytes);
   gather_pairs(keys, first, count, work.pairs);
-  Coming coming(keys, first + kBlock, whole ? kBlock : 0, keys.heads * kBlock / kQuad);
   for (std::int64_t h = 0; h < keys.heads; ++h) {
     const std::int64_t run = h * keys.groups;
     const std::byte* codes =
@@ -124,18 +124,28 @@ OPTPIPE_VNNI_TARGET void score_block(const CodedHeads& keys, Work& work, std::in
 }
 
 template <StorageFormat format, std::int64_t known>
-void score_all(const CodedHeads& keys, Work& work, std::int64_t count, float* scores, std::int64_t pitch) {
-  std::int64_t p = 0;
-  for (; p + kBlock <= count; p += kBlock)
-    score_block<format, true, known>(keys, work, p, kBlock, scores, pitch);
-  if (p < count) score_block<format, false, known>(keys, work, p, count - p, scores, pitch);
+void score_all(const CodedHeads& keys, const std::byte* values, Work& work, std::int64_t count, float* scores,
+               std::int64_t pitch) {
+  CodedHeads after = keys;
+  after.data = values;
+  for (std::int64_t p = 0; p < count; p += kBlock) {
+    const std::int64_t left = count - p, next = p + kBlock;
+    const std::int64_t turns = keys.heads * (smaller(left, kBlock) + kQuad - 1) / kQuad;
+    const Coming coming = next < count ? Coming(keys, next, smaller(kBlock, count - next), turns)
+                                       : Coming(after, 0, smaller(kBlock, count), turns);
+    if (left >= kBlock)
+      score_block<format, true, known>(keys, work, p, kBlock, coming, scores, pitch);
+    else
+      score_block<format, false, known>(keys, work, p, left, coming, scores, pitch);
+  }
 }
 
 template <StorageFormat format>
-void score_all(const CodedHeads& keys, Work& work, std::int64_t count, float* scores, std::int64_t pitch) {
-  if (keys.groups == 1) return score_all<format, 1>(keys, work, count, scores, pitch);
-  if (keys.groups == 2) return score_all<format, 2>(keys, work, count, scores, pitch);
-  return score_all<format, 0>(keys, work, count, scores, pitch);
+void score_all(const CodedHeads& keys, const std::byte* values, Work& work, std::int64_t count, float* scores,
+               std::int64_t pitch) {
+  if (keys.groups == 1) return score_all<format, 1>(keys, values, work, count, scores, pitch);
+  if (keys.groups == 2) return score_all<format, 2>(keys, values, work, count, scores, pitch);
+  return score_all<format, 0>(keys, values, work, count, scores, pitch);
 }
 
 }  // namespace
@@ -143,8 +153,8 @@ void score_all(const CodedHeads& keys, Work& work, std::int64_t count, float* sc
 
 std::int64_t coded_scores_scratch() { return sizeof(vnni::Work) / sizeof(float); }
 
-bool coded_scores(const CodedHeads& keys, const float* q, std::int64_t q_pitch, std::int64_t count,
-                  float* scores, std::int64_t scores_pitch, float* scratch) {
+bool coded_scores(const CodedHeads& keys, const std::byte* values, const float* q, std::int64_t q_pitch,
+                  std::int64_t count, float* scores, std::int64_t scores_pitch, float* scratch) {
   OPTPIPE_CHECK(keys.can_be_coded(), "{} heads of {} groups", keys.heads, keys.groups);
   auto& work = *new (scratch) vnni::Work;
   for (std::int64_t h = 0; h < keys.heads; ++h) {
@@ -154,9 +164,9 @@ bool coded_scores(const CodedHeads& keys, const float* q, std::int64_t q_pitch, 
       return false;
   }
   if (keys.format == StorageFormat::q4)
-    vnni::score_all<StorageFormat::q4>(keys, work, count, scores, scores_pitch);
+    vnni::score_all<StorageFormat::q4>(keys, values, work, count, scores, scores_pitch);
   else
-    vnni::score_all<StorageFormat::q8>(keys, work, count, scores, scores_pitch);
+    vnni::score_all<StorageFormat::q8>(keys, values, work, count, scores, scores_pitch);
   return true;
 }
 

@@ -80,12 +80,12 @@ OPTPIPE_VNNI_INLINE void add_group(const std::byte* codes, std::int64_t row_byte
 
 template <StorageFormat format, bool whole>
 OPTPIPE_VNNI_TARGET void add_block(const CodedHeads& values, Work& work, std::int64_t first,
-                                   std::int64_t count, const float* weights, std::int64_t weights_pitch) {
+                                   std::int64_t count, Coming coming, const float* weights,
+                                   std::int64_t weights_pitch) {
   constexpr auto kBytes = static_cast<std::int64_t>(code_bytes(format, kGroupValues));
   const auto row_bytes = static_cast<std::int64_t>(values.row_bytes);
   gather_pairs(values, first, count, work.pairs);
   const std::byte* codes = values.row(first) + values.codes_at;
-  Coming coming(values, first + kBlock, whole ? kBlock : 0, values.heads * values.groups * kBlock / kQuad);
   const auto valid = static_cast<std::uint32_t>((std::uint64_t{1} << count) - 1);
   for (std::int64_t h = 0; h < values.heads; ++h, weights += weights_pitch) {
     const std::int64_t run = h * values.groups;
@@ -124,10 +124,15 @@ void sum_values(const CodedHeads& values, const float* weights, std::int64_t wei
   const std::int64_t runs = values.heads * values.groups;
   std::memset(work.minima, 0, static_cast<std::size_t>(runs) * sizeof *work.minima);
   std::memset(work.sums, 0, static_cast<std::size_t>(runs) * sizeof *work.sums);
-  std::int64_t p = 0;
-  for (; p + kBlock <= count; p += kBlock)
-    add_block<format, true>(values, work, p, kBlock, weights, weights_pitch);
-  if (p < count) add_block<format, false>(values, work, p, count - p, weights, weights_pitch);
+  for (std::int64_t p = 0; p < count; p += kBlock) {
+    const std::int64_t left = count - p;
+    const Coming coming(values, p + kBlock, left > kBlock ? smaller(kBlock, left - kBlock) : 0,
+                        runs * kBlock / kQuad);
+    if (left >= kBlock)
+      add_block<format, true>(values, work, p, kBlock, coming, weights, weights_pitch);
+    else
+      add_block<format, false>(values, work, p, left, coming, weights, weights_pitch);
+  }
   for (std::int64_t i = 0; i < runs; ++i)
     store_group<format>(work.sums[i][0], work.minima[i], out + i * kGroupValues);
 }

@@ -44,9 +44,9 @@ OPTPIPE_VNNI_INLINE __m512i add_products(__m512i sum, __m512i codes, __m512i dig
   return sum;
 }
 
-// Asks for what lies `ahead` bytes behind `from`, which need not be memory at all.
-OPTPIPE_VNNI_INLINE void fetch_ahead(const std::byte* from, std::uintptr_t ahead) {
-  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(from) + ahead), _MM_HINT_T0);
+// Asks for a line into the second-level cache; `from` need not be memory at all.
+OPTPIPE_VNNI_INLINE void fetch_line(const std::byte* from) {
+  _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1);
 }
 
 // 2^exponent, -126 .. 127.

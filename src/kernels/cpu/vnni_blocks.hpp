@@ -14,24 +14,42 @@ inline constexpr std::int64_t kQuad = 4;                   // positions at a tim
 inline constexpr std::int64_t kParts = kBlock / kLanes;    // vectors with a lane a position
 using BlockPairs = std::uint32_t[kMostCodedRuns][kBlock];  // (minimum, scale) of each group and position
 
+constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
 // What is read next, asked for in the order of memory, some lines at a time while the cores work on what is
 // there: the order that the cores' own prefetchers know best, whatever the order of work.
-struct Coming {
-  const std::byte* next;
-  std::int64_t lines, at_a_time;
-
-  // `positions` from `first` on, over so many turns.
+class Coming {
+ public:
+  // `rows` from position `first` on, over so many turns.
   Coming(const CodedHeads& rows, std::int64_t first, std::int64_t positions, std::int64_t turns)
-      : next(rows.row(first)),
-        lines(positions * static_cast<std::int64_t>(rows.row_bytes) / 64),
-        at_a_time((lines + turns - 1) / turns) {}
+      : codes_(rows.row(first) + rows.codes_at),
+        pairs_(rows.row(first) + rows.pairs_at),
+        row_bytes_(static_cast<std::int64_t>(rows.row_bytes)),
+        code_bytes_(rows.heads * rows.groups *
+                        static_cast<std::int64_t>(code_bytes(rows.format, kGroupValues)) +
+                    kLine - 1),
+        pair_bytes_(rows.heads * rows.groups * static_cast<std::int64_t>(kGroupPairBytes) + kLine - 1),
+        rows_left_(positions),
+        lines_a_turn_((positions * (code_bytes_ / kLine) + turns - 1) / turns) {}
 
   OPTPIPE_VNNI_INLINE void fetch() {
-    if (lines <= 0) return;
-    for (std::int64_t i = 0; i < at_a_time; ++i) fetch_ahead(next, static_cast<std::uintptr_t>(64 * i));
-    next += 64 * at_a_time;
-    lines -= at_a_time;
+    for (std::int64_t i = 0; i < lines_a_turn_ && rows_left_ > 0; ++i) {
+      fetch_line(codes_ + at_);
+      at_ += kLine;
+      if (at_ < code_bytes_) continue;
+      for (std::int64_t pair = 0; pair < pair_bytes_; pair += kLine) fetch_line(pairs_ + pair);
+      codes_ += row_bytes_;
+      pairs_ += row_bytes_;
+      at_ = 0;
+      --rows_left_;
+    }
   }
+
+ private:
+  static constexpr std::int64_t kLine = 64;
+
+  const std::byte *codes_, *pairs_;
+  std::int64_t row_bytes_, code_bytes_, pair_bytes_, rows_left_, lines_a_turn_, at_ = 0;
 };
 
 // pairs[run, t] = that of position t, for four runs and four positions: a transposition.

@@ -66,7 +66,8 @@ TEST_F(CodedHeadsTest, ScoresAreProducts) {
           q[5] = 40 * size;  // an outlier
           const std::int64_t pitch = count + 5;
           std::vector<float> scores(static_cast<std::size_t>(3 * pitch), testing::kPoison);
-          ASSERT_TRUE(coded_scores(keys.coded(), q.data(), dim, count, scores.data(), pitch, scratch()));
+          ASSERT_TRUE(coded_scores(keys.coded(), keys.bytes.data(), q.data(), dim, count, scores.data(),
+                                   pitch, scratch()));
           for (std::int64_t h = 0; h < 3; ++h) {
             double largest = 0;
             for (std::int64_t d = 0; d < dim; ++d)
@@ -100,7 +101,7 @@ TEST_F(CodedHeadsTest, ExtremesOfCodesAndQueriesDoNotOverflow) {
       }
       const std::vector<float> q(64, q_value);
       float scores[4];
-      ASSERT_TRUE(coded_scores(keys.coded(), q.data(), 64, 4, scores, 4, scratch()));
+      ASSERT_TRUE(coded_scores(keys.coded(), keys.bytes.data(), q.data(), 64, 4, scores, 4, scratch()));
       for (std::int64_t p = 0; p < 4; ++p) {
         double expected = 0;
         for (std::int64_t d = 0; d < 64; ++d) expected += double{q_value} * keys.at(p, 1, d);
@@ -114,7 +115,7 @@ TEST_F(CodedHeadsTest, QueriesThatAreNotFiniteAreLeftToOthers) {
   for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
     std::vector<float> q(64, 1.0f), scores(4);
     q[63] = bad;
-    EXPECT_FALSE(coded_scores(keys.coded(), q.data(), 64, 3, scores.data(), 4, scratch()));
+    EXPECT_FALSE(coded_scores(keys.coded(), keys.bytes.data(), q.data(), 64, 3, scores.data(), 4, scratch()));
   }
 }
 
@@ -156,7 +157,8 @@ TEST_F(CodedHeadsTest, WhatIsBrokenStaysVisible) {
   for (std::size_t d = 0; d < 128; ++d) EXPECT_EQ(std::isnan(out[d]), d < 64) << d;
 
   std::vector<float> q(128, 1.0f), scores(40);
-  ASSERT_TRUE(coded_scores(values.coded(), q.data(), 128, 40, scores.data(), 40, scratch()));
+  ASSERT_TRUE(
+      coded_scores(values.coded(), values.bytes.data(), q.data(), 128, 40, scores.data(), 40, scratch()));
   for (std::size_t p = 0; p < 40; ++p) EXPECT_EQ(std::isnan(scores[p]), p == 35) << p;
 }
 
