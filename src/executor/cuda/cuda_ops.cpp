@@ -51,8 +51,10 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
   for (std::int64_t i = 0; i < plan.needs.host_slots; ++i)
     decode_.push_back(take(4 * plan.bounds.sequences, config.hidden));
   normed_ = take(chunk, config.hidden);
-  keys_ = take(chunk, config.hidden);
-  values_ = take(chunk, config.hidden);
+  if (plan.needs.x_bytes > 0)
+    x_.emplace(config, plan, memory.device);
+  else
+    keys_ = take(chunk, config.hidden), values_ = take(chunk, config.hidden);
   inner_ = take(chunk, config.ffn);
   if (slice.embedding || slice.head) embedded_ = take(std::max(chunk, kGatherRows), config.embedding);
   if (slice.head)

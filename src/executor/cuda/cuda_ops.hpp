@@ -34,7 +34,9 @@ class CudaOps {
   // `buffer`: of attention, as in LayerOps.
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
                    const TaskSource& tasks, std::int32_t buffer);
-  void attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer, double sparsity);
+  // `group` and `slot` are used with the X cache.
+  void attend(std::size_t group, std::int32_t slot, const BatchRows& rows, const TaskSource& tasks,
+              std::int32_t buffer, double sparsity);
   void feed_forward(std::size_t group, std::int32_t slot, const BatchRows& rows, Half* x,
                     std::int32_t buffer);
 
@@ -80,6 +82,10 @@ class CudaOps {
                          const Half* attended);
   // to [rows, 3h]: q, k and v of each row.
   void project_together(const Use& use, const Half* x, std::int64_t rows, Half* to);
+  // The same over the X cache.
+  void project_x(const Use& use, const BatchRows& rows, const Half* x, const TaskSource& tasks);
+  void attend_to_x(const Use& use, const BatchRows& rows, const TaskSource& tasks);
+  void attend_prompts_to_x(const Use& use, const BatchRows& rows, const TaskSource& tasks);
   void embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
   void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
   void observe(const BatchRows& rows, std::size_t first, std::int64_t count, const LogitsObserver& observer);
@@ -89,15 +95,28 @@ class CudaOps {
   cudaStream_t stream_;
   kernels::cuda::Context context_;
   memory::Arena device_, pinned_;
+  // With the X cache (planner::XWorkspace).
+  struct XBuffers {
+    XBuffers(const model::ModelConfig& config, const planner::StagePlan& plan,
+             memory::MemoryResource& memory);
+    memory::Arena arena;
+    planner::XWorkspace work;
+    Half *inputs = nullptr, *keys = nullptr, *values = nullptr;  // [work.prompt_rows, h]
+    Half* absorbed = nullptr;                                    // [sequences, heads, h]
+    float* scores = nullptr;                                     // [sequences, heads, work.score_stride]
+    Half* weights = nullptr;                                     // the same
+  };
+  std::optional<XBuffers> x_;
   UploadRing uploads_;
-  Half *q_, *attended_;             // [rows, h]
-  std::vector<Half*> decode_;       // [buffer - 1] → q, k, v [rows, 3h], output [rows, h]
-  std::int64_t decode_output_;      // where the output begins there
-  Half *normed_, *keys_, *values_;  // [chunk, h]
-  Half* inner_;                     // [chunk, f]
-  Half* embedded_ = nullptr;        // [chunk, e]
-  float* logits_ = nullptr;         // [head chunk, V]
-  std::int32_t* chosen_ = nullptr;  // [sequences]
+  Half *q_, *attended_;                       // [rows, h]
+  std::vector<Half*> decode_;                 // [buffer - 1] → q, k, v [rows, 3h], output [rows, h]
+  std::int64_t decode_output_;                // where the output begins there
+  Half* normed_;                              // [chunk, h]
+  Half *keys_ = nullptr, *values_ = nullptr;  // the same; with keys and values in the cache
+  Half* inner_;                               // [chunk, f]
+  Half* embedded_ = nullptr;                  // [chunk, e]
+  float* logits_ = nullptr;                   // [head chunk, V]
+  std::int32_t* chosen_ = nullptr;            // [sequences]
   std::array<std::span<std::byte>, 2>
       gather_;  // pinned: rows of tables that lie on the host, two chunks in turn
   std::array<Event, 2> gather_done_;

@@ -223,7 +223,8 @@ class CudaStage final : private GpuMemory, public BaseStage {
       case StepKind::project_qkv:
         return ops_.project_qkv(group(step), weight_slot, rows, work(), tasks, attention);
       case StepKind::attend:
-        return ops_.attend(rows, tasks, attention, options_.policy.attention_sparsity);
+        return ops_.attend(group(step), weight_slot, rows, tasks, attention,
+                           options_.policy.attention_sparsity);
       case StepKind::feed_forward:
         return ops_.feed_forward(group(step), weight_slot, rows, work(), attention);
       default:
@@ -322,8 +323,6 @@ std::unique_ptr<Stage> make_cuda_stage(int device, const model::ModelConfig& con
   if (config.head_dim() > 256)
     throw UsageError(
         fmt::format("head dimension {} is beyond the GPU's 256: use --device cpu", config.head_dim()));
-  if (options.policy.x_cache)
-    throw UsageError("--kv-format x runs on CPU ranks: use --device cpu, or --kv-format 8bit");
   StageOptions own = options;
   own.policy.weight_format = weight_format(config, slice, checkpoint, options.policy.weight_format);
   return std::make_unique<cuda::CudaStage>(

@@ -56,6 +56,7 @@ void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows,
 void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
                           const TaskSource& tasks, std::int32_t buffer) {
   const Use use{group, slot};
+  if (x_) return project_x(use, rows, x, tasks);
   const std::int64_t h = config_.hidden;
   for (std::int64_t begin = 0; begin < rows.rows;) {
     // Rows of prompts, then those of new tokens, which fit into one chunk or pass as if they were a prompt's.
@@ -86,7 +87,9 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
   }
 }
 
-void CudaOps::attend(const BatchRows& rows, const TaskSource& tasks, std::int32_t buffer, double sparsity) {
+void CudaOps::attend(std::size_t group, std::int32_t slot, const BatchRows& rows, const TaskSource& tasks,
+                     std::int32_t buffer, double sparsity) {
+  if (x_) return attend_to_x({group, slot}, rows, tasks);
   const std::int64_t h = config_.hidden;
   const AttentionBuffer on = attention(buffer);
   const std::int64_t of_prompts = rows.prompt_rows, new_tokens = rows.rows - of_prompts;
