@@ -53,16 +53,22 @@ std::string format_flags(const memory::Policy& policy) {
   return text;
 }
 
-// Compression changes tokens, so it is a way out beside the nearest policy and never a part of it.
+// Other formats change tokens, so they are a way out beside the nearest policy and never a part of it. The X
+// cache, which rounds as little as keys and values do, comes first, where attention can work on it.
 std::string compressed_way_out(const RunRequest& run, const memory::Policy& asked) {
   struct Choice {
-    bool weights, kv;
+    bool weights, kv, x;
     const char* flags;
   };
   for (const Choice& choice :
-       {Choice{true, false, "--compress-weight"}, Choice{false, true, "--compress-cache"},
-        Choice{true, true, "--compress-weight --compress-cache"}}) {
+       {Choice{false, false, true, "--kv-format x"}, Choice{true, false, false, "--compress-weight"},
+        Choice{false, true, false, "--compress-cache"},
+        Choice{true, true, false, "--compress-weight --compress-cache"}}) {
+    const bool fits_x = asked.attention == memory::AttentionPlace::gpu && asked.attention_sparsity >= 1 &&
+                        !is_quantized(asked.kv_format);
+    if (choice.x && !fits_x) continue;
     memory::Policy policy = asked;
+    if (choice.x) policy.x_cache = true;
     if (choice.weights) policy.weight_format = StorageFormat::q4;
     if (choice.kv) policy.kv_format = StorageFormat::q4, policy.x_cache = false;
     if (find_shortages(run, plan_run(run, policy)).empty())

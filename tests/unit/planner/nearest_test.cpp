@@ -64,11 +64,14 @@ TEST(Nearest, TheNotebooksPoliciesAreRefused) {
     EXPECT_EQ(flags_of(nearest->policy),
               "--percent 20 80 0 100 0 100 --gpu-batch-size 48 --num-gpu-batches 2");
     const auto text = refusal(run, asked, shortages);
-    for (const char* part :
-         {"rank 0 on node wants 1", "125.000 GiB are left (--host-mem)", "KV cache 1", "weights 4",
-          "--gpu-batch-size 48 --num-gpu-batches 2", "prompts in flight", " all of it fits as asked"})
+    for (const char* part : {"rank 0 on node wants 1", "125.000 GiB are left (--host-mem)", "KV cache 1",
+                             "weights 4", "--gpu-batch-size 48 --num-gpu-batches 2", "prompts in flight",
+                             "with --kv-format x all of it fits as asked"})
       EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
     EXPECT_EQ(text.find('\n'), std::string::npos);
+    auto on_cores = asked;  // which cannot attend to X
+    on_cores.attention = memory::AttentionPlace::cpu;
+    EXPECT_NE(refusal(run, on_cores, shortages).find("with --compress-"), std::string::npos);
   }
   EXPECT_TRUE(fits(notebook(2), policy(kNotebook, 48, 2)));
 }
