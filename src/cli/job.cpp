@@ -22,6 +22,15 @@ const model::StageSlice& slice_of(const Job& job, const comm::Transport& transpo
   return job.slices[static_cast<std::size_t>(transport.rank().value)];
 }
 
+// What went wrong while a stage was made ready, and where. Of other ranks than the first, agree() says which
+// it was.
+std::string located(const Error& error, const model::StageSlice& slice, const comm::Transport& transport) {
+  const bool one_of_several = transport.is_first() && transport.size() > 1;
+  return fmt::format("{}{}; while the stage of {} was made ready",
+                     one_of_several ? fmt::format("rank 0 on {}: ", transport.node().host) : "", error.what(),
+                     to_string(slice));
+}
+
 std::unique_ptr<executor::Stage> make_stage(const Job& job, const executor::StageOptions& options,
                                             const std::vector<memory::Round>& rounds,
                                             comm::Transport& transport) {
@@ -33,8 +42,9 @@ std::unique_ptr<executor::Stage> make_stage(const Job& job, const executor::Stag
     return executor::make_cpu_stage(job.config, slice, *job.weights, rounds, options, transport,
                                     end_all_ranks(transport));
   } catch (const SystemError& error) {
-    throw SystemError(
-        fmt::format("{}; while the stage of {} was made ready", error.what(), to_string(slice)));
+    throw SystemError(located(error, slice, transport));
+  } catch (const CapacityError& error) {
+    throw CapacityError(located(error, slice, transport));
   }
 }
 

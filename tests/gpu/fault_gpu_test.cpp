@@ -94,7 +94,9 @@ TEST_F(GpuFault, WhereTheStageIsMadeReady) {
                      {"cudaHostRegister failed on GPU 0", "while the stage of layers 0-7 was made ready"});
   const auto full = run_optpipe(words(), launch("0 cudaMalloc 2 once:2"));
   EXPECT_EQ(full.status, 3) << full.err;
-  expect_one_message(full, {"do not fit on the GPU", "--percent"});
+  ASSERT_EQ(error_lines(full.err).size(), 1u) << full.err;
+  EXPECT_THAT(error_lines(full.err)[0], HasSubstr("do not fit on the GPU"));
+  EXPECT_EQ(failures(full.err), 0) << full.err;
 }
 
 // Results are complete by then.

@@ -111,7 +111,8 @@ void LayerOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows
                            KvStore& kv, const KvStore::Place& place, std::int32_t buffer) {
   const AttentionBuffer to = attention(buffer);
   const std::int64_t h = config_.hidden;
-  const auto segments = kv.segments(place, rows);
+  std::vector<KvStore::Segment> segments;
+  if (buffer == 0) segments = kv.segments(place, rows);  // otherwise CPU cores store what comes out
   for_each_chunk(rows, [&](std::int64_t begin, std::int64_t count, bool prompt) {
     const Use use{weights_, group, slot, prompt};
     const float* input = x + begin * h;

@@ -153,6 +153,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
       const Step& step = program.step(each);
       const BatchRows rows = batches_.rows(step);
       if (rows.rows == 0 || rows.prompt_rows > 0 || !CudaOps::are_together(rows)) return {};
+      if (leaves_rows_to_host(program, step)) return {};
       steps.push_back({&step, rows, {}, program.index_of(step, BufferKind::hidden_work)});
       if (step.kind == StepKind::project_qkv)
         steps.back().segments = kv_.segments(place(program, step), rows);
@@ -207,10 +208,16 @@ class CudaStage final : private GpuMemory, public BaseStage {
       }
       default: {
         std::vector<KvStore::Segment> segments;
-        if (step.kind != StepKind::feed_forward) segments = kv_.segments(place(program, step), rows);
+        if (step.kind != StepKind::feed_forward && !leaves_rows_to_host(program, step))
+          segments = kv_.segments(place(program, step), rows);
         return compute_layer(program, step, rows, ops_.upload(segments));
       }
     }
+  }
+
+  // A projection behind which CPU cores attend stores no keys and values, and has no slot for them.
+  static bool leaves_rows_to_host(const Program& program, const Step& step) {
+    return step.kind == StepKind::project_qkv && program.index_of(step, BufferKind::attention) != 0;
   }
 
   void compute_layer(const Program& program, const Step& step, const BatchRows& rows,

@@ -1,5 +1,7 @@
 #include "executor/stage/kv_store.hpp"
 
+#include "optpipe/base/check.hpp"
+
 namespace optpipe::executor {
 
 using memory::KvSegment;
@@ -67,6 +69,9 @@ KvStore::Segment in_use(const KvSegment& segment, const RowSpan& span, std::byte
 std::byte* KvStore::on_device(const Place& place, const KvSegment& segment) const {
   if (segment.tier == Tier::device)
     return at(device_home_, place.block->base_on(Tier::device)) + segment.offset;
+  OPTPIPE_CHECK(place.slot >= 0 && static_cast<std::size_t>(place.slot) < slots_.size(),
+                "a step whose keys and values are not on the device has slot {} of {} for them", place.slot,
+                slots_.size());
   const Bytes before = segment.tier == Tier::disk ? place.block->on(Tier::host) : 0;
   return at(slots_[static_cast<std::size_t>(place.slot)], before) + segment.offset;
 }
