@@ -16,14 +16,14 @@ namespace {
 using planner::AttentionCeilings;
 
 // Collective. Without a GPU nothing is measured: nothing crosses to one.
-AttentionCeilings measure_ceilings(const Job& job, comm::Transport& transport) {
+AttentionCeilings measure_ceilings(const Job& job, StorageFormat kv, comm::Transport& transport) {
   if (!job.gpu) return planner::described_ceilings(job.threads);
   probe::Options options;
   options.gpu = job.gpu;
   options.threads = job.threads;
   options.binding = job.binding;
-  const auto rates = probe::measure_shared_memory(options, transport);
-  log::debug("measured for the place of attention: cores read {:.0f} GB/s beside copies of {:.0f} GB/s",
+  const auto rates = probe::measure_shared_memory(options, kv, transport);
+  log::debug("measured for the place of attention: cores attend to {:.0f} GB/s beside copies of {:.0f} GB/s",
              rates.cores / 1e9, rates.copies / 1e9);
   return {.link_bytes_s = rates.copies, .cpu_bytes_s = rates.cores};
 }
@@ -56,7 +56,7 @@ memory::Policy place_attention(const Job& job, memory::Policy policy,
     return planner::settle_attention(policy, job.config, job.slices, rounds, weights, backend, ceilings);
   };
   if (planner::is_settled(policy)) return policy;
-  const auto ceilings = agree_on(measure_ceilings(job, transport), transport);
+  const auto ceilings = agree_on(measure_ceilings(job, policy.kv_format, transport), transport);
   executor::agree(transport, [&] { policy = settle(ceilings); });
   if (policy.attention == memory::AttentionPlace::split)
     log::info("attention: CPU cores attend to {:.0f} % of the KV cache on the host",

@@ -114,7 +114,7 @@ memory::Policy settle(const PlannedRun& run) {
   return planner::settle_attention(run.policy, request.config, request.slices,
                                    memory::make_rounds(request.sequences, run.policy, ranks),
                                    request.ranks.front().weights, request.ranks.front().backend,
-                                   simulator::attention_ceilings(run.site.machine));
+                                   simulator::attention_ceilings(run.site.machine, run.policy.kv_format));
 }
 
 void plan_policy(const PlanOptions& options, const simulator::Site& site, const model::ModelConfig& config) {

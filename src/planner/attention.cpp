@@ -13,12 +13,6 @@ using memory::AttentionPlace;
 // A share too small to be worth several batches under way.
 constexpr double kLeastShare = 0.02;
 
-// Cores that widen codes read fewer bytes a second than they could: measured with 32 cores beside a GPU that
-// pulls, 4-bit codes at 0.54 of the rate of fp16; 8-bit codes, alone, at 0.81 of plain reading.
-double widening_rate(StorageFormat format) {
-  return format == StorageFormat::q4 ? 0.54 : format == StorageFormat::q8 ? 0.81 : 1.0;
-}
-
 // Of a sequence's capacity, what decode reads on average.
 double mean_fill(const memory::Round& round) {
   double read = 0, capacity = 0;
@@ -95,10 +89,8 @@ memory::Policy settle_attention(memory::Policy policy, const model::ModelConfig&
     policy.attention = AttentionPlace::gpu;
     return policy;
   }
-  const AttentionCeilings reached{ceilings.link_bytes_s,
-                                  ceilings.cpu_bytes_s * widening_rate(policy.kv_format)};
   const double share =
-      balanced_share(step_traffic(config, slices, policy, rounds.front(), weights, backend), reached);
+      balanced_share(step_traffic(config, slices, policy, rounds.front(), weights, backend), ceilings);
   policy.attention_share = share;
   policy.attention = automatic && share < kLeastShare ? AttentionPlace::gpu : AttentionPlace::split;
   return policy;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "optpipe/base/error.hpp"
+#include "optpipe/kernels/cpu.hpp"
 #include "optpipe/memory/arena.hpp"
 
 namespace optpipe::probe {
@@ -60,6 +61,35 @@ double read_rate(memory::MemoryResource& pages, Bytes block, int threads, double
       });
   }
   return static_cast<double>(total) / std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+double attention_rate(memory::MemoryResource& pages, StorageFormat format, Bytes block, int threads,
+                      double seconds) {
+  constexpr std::int64_t kHeads = 32, kHeadDim = 128, kContext = 512;
+  const RowFormat row{format, DType::f16, kHeadDim};
+  const Bytes cache = kContext * row.row_bytes(kHeads);
+  const auto sequences = static_cast<std::size_t>(std::max<Bytes>(1, block / (2 * cache)));
+  memory::Arena arena("a measurement of attention", sequences * 2 * cache, pages);
+  const auto memory = arena.take(sequences * 2 * cache);
+  std::memset(memory.data(), 1, memory.size());  // small numbers in every format
+  const std::vector<float> q(kHeads * kHeadDim, 0.5f);
+  std::vector<float> out(sequences * q.size());
+  std::vector<kernels::AttentionTask> tasks;
+  for (std::size_t i = 0; i < sequences; ++i) {
+    const std::byte* keys = memory.data() + i * 2 * cache;
+    tasks.push_back({q.data(), keys, keys + cache, out.data() + i * q.size(), 1, kContext, kHeads,
+                     kHeads * kHeadDim, kHeads * kHeadDim});
+  }
+  kernels::attention(tasks, row, threads);  // starts the threads
+  Bytes total = 0;
+  const auto begin = Clock::now();
+  double passed = 0;
+  do {
+    kernels::attention(tasks, row, threads);
+    total += memory.size();
+    passed = std::chrono::duration<double>(Clock::now() - begin).count();
+  } while (passed < seconds);
+  return static_cast<double>(total) / passed;
 }
 
 std::byte* SmallPages::allocate(Bytes bytes, const std::string& purpose) {

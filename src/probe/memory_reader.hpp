@@ -1,6 +1,7 @@
 // How fast cores read host memory.
 #pragma once
 
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/base/units.hpp"
 #include "optpipe/memory/resource.hpp"
 
@@ -9,6 +10,10 @@ namespace optpipe::probe {
 // Bytes a second that `threads` threads read of `block` bytes from `pages`, for so many seconds. A block
 // beyond the caches shows memory.
 double read_rate(memory::MemoryResource& pages, Bytes block, int threads, double seconds);
+
+// The same of keys and values in this format that decode's attention reads, by the kernel itself.
+double attention_rate(memory::MemoryResource& pages, StorageFormat format, Bytes block, int threads,
+                      double seconds);
 
 // Anonymous pages of 4 KiB, for comparison: HostPages takes huge ones where it can.
 class SmallPages final : public memory::MemoryResource {

@@ -62,13 +62,14 @@ void measure_copies(RankRates& rates, DeviceProbe& device, comm::Transport& tran
   rates.all_both = together(Way::both);
 }
 
-SharedMemoryRates read_beside_copies(DeviceProbe& device, const Options& options,
+SharedMemoryRates read_beside_copies(DeviceProbe& device, const Options& options, StorageFormat kv,
                                      comm::Transport& transport) {
   memory::HostPages huge(options.threads, options.binding);
   SharedMemoryRates rates;
   transport.barrier();
   std::jthread copies([&] { rates.copies = device.copy_rate(Way::in, 2 * kTogether); });
-  rates.cores = read_rate(huge, kReadBytes, options.threads, 2 * kTogether);
+  rates.cores = is_quantized(kv) ? attention_rate(huge, kv, kReadBytes, options.threads, 2 * kTogether)
+                                 : read_rate(huge, kReadBytes, options.threads, 2 * kTogether);
   copies.join();
   return rates;
 }
@@ -87,7 +88,11 @@ void measure_memory(RankRates& rates, DeviceProbe& device, const Options& option
   rates.read = read_rate(huge, kReadBytes, threads, kTogether);
   transport.barrier();
   rates.read_small_pages = read_rate(small, kReadBytes, threads, kTogether);
-  const auto shared = read_beside_copies(device, options, transport);
+  transport.barrier();
+  rates.attention_8bit = attention_rate(huge, StorageFormat::q8, kReadBytes, threads, kTogether);
+  transport.barrier();
+  rates.attention_4bit = attention_rate(huge, StorageFormat::q4, kReadBytes, threads, kTogether);
+  const auto shared = read_beside_copies(device, options, StorageFormat::native, transport);
   rates.read_beside_copies = shared.cores;
   rates.copies_beside_read = shared.copies;
 }
@@ -154,6 +159,8 @@ simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, By
     machine.copies.all_out += rank.all_out;
     machine.copies.all_both += rank.all_both;
     machine.host_memory.cores_bytes_s += rank.read;
+    machine.host_memory.attention_8bit_bytes_s += rank.attention_8bit;
+    machine.host_memory.attention_4bit_bytes_s += rank.attention_4bit;
     // A copy between host and GPU touches host memory once, one within it twice.
     beside += rank.read_beside_copies + rank.copies_beside_read * (rank.device.is_gpu ? 1 : 2);
     machine.disk.read_bytes_s += rank.disk_read;
@@ -166,10 +173,11 @@ simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, By
   return machine;
 }
 
-SharedMemoryRates measure_shared_memory(const Options& options, comm::Transport& transport) {
+SharedMemoryRates measure_shared_memory(const Options& options, StorageFormat kv,
+                                        comm::Transport& transport) {
   std::unique_ptr<DeviceProbe> device;
   executor::agree(transport, [&] { device = make_probe(options); });
-  return read_beside_copies(*device, options, transport);
+  return read_beside_copies(*device, options, kv, transport);
 }
 
 Findings measure(const Options& options, comm::Transport& transport) {

@@ -33,6 +33,8 @@ json to_json(const RankRates& rates) {
       {"host_memory",
        {{"read_bytes_s", rates.read},
         {"read_small_pages_bytes_s", rates.read_small_pages},
+        {"attention_8bit_bytes_s", rates.attention_8bit},
+        {"attention_4bit_bytes_s", rates.attention_4bit},
         {"read_beside_copies_bytes_s", rates.read_beside_copies},
         {"copies_beside_read_bytes_s", rates.copies_beside_read}}},
       {"disk",
@@ -58,6 +60,8 @@ RankRates rank_from_json(const json& value) {
   rates.small_copy_s = value.at("small_copy_s").get<double>();
   rates.read = number("host_memory", "read_bytes_s");
   rates.read_small_pages = number("host_memory", "read_small_pages_bytes_s");
+  rates.attention_8bit = number("host_memory", "attention_8bit_bytes_s");
+  rates.attention_4bit = number("host_memory", "attention_4bit_bytes_s");
   rates.read_beside_copies = number("host_memory", "read_beside_copies_bytes_s");
   rates.copies_beside_read = number("host_memory", "copies_beside_read_bytes_s");
   rates.disk_write = number("disk", "write_bytes_s");

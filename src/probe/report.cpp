@@ -81,6 +81,9 @@ std::vector<std::string> to_table(const Findings& findings) {
                               m.host_memory.cores_bytes_s / kGiga, "",
                               fmt::format("{:.1f}", m.host_memory.total_bytes_s / kGiga), "",
                               m.disk.write_bytes_s / kGiga, m.disk.read_bytes_s / kGiga));
+  lines.push_back(fmt::format(
+      "cores of the node attend to codes of 8 bits at {:.1f} GB/s, of 4 bits at {:.1f}",
+      m.host_memory.attention_8bit_bytes_s / kGiga, m.host_memory.attention_4bit_bytes_s / kGiga));
   add_links(lines, ranks);
   return lines;
 }

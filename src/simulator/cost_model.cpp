@@ -227,7 +227,7 @@ Cost CostModel::on_cores(const Program& program, const Step& step) const {
   if (step.kind == StepKind::return_attention) return transfer(program.rank, true, row_bytes, 1);
   const double bytes = bytes_of_kv(program, step, BufferKind::kv_cpu, rows.context);
   const double share = std::min(1.0, static_cast<double>(scenario_.threads) / machine_.cores);
-  const double rate = machine_.host_memory.cores_bytes_s * share;
+  const double rate = machine_.host_memory.attention_bytes_s(scenario_.policy.kv_format) * share;
   Cost cost;
   cost.work_s = bytes / rate;
   cost.add(resources_.of(program.rank).memory, rate);

@@ -45,6 +45,10 @@ class Reader {
       refuse(key, fmt::format("is {}, but must be from {} to 1e18", number, least));
     return number;
   }
+  // Of what older files do not have.
+  double number_or(const char* key, double missing) const {
+    return value_.contains(key) ? number(key) : missing;
+  }
   int count(const char* key) const {
     const double number = this->number(key, 1);
     if (number > 1 << 20 || number != std::floor(number)) refuse(key, "is no count");
@@ -157,7 +161,9 @@ json to_json(const Machine& machine) {
           {"host_memory",
            {{"bytes", machine.host_memory.bytes},
             {"cores_bytes_s", machine.host_memory.cores_bytes_s},
-            {"total_bytes_s", machine.host_memory.total_bytes_s}}},
+            {"total_bytes_s", machine.host_memory.total_bytes_s},
+            {"attention_8bit_bytes_s", machine.host_memory.attention_8bit_bytes_s},
+            {"attention_4bit_bytes_s", machine.host_memory.attention_4bit_bytes_s}}},
           {"disk",
            {{"bytes", machine.disk.bytes},
             {"read_bytes_s", machine.disk.read_bytes_s},
@@ -165,6 +171,12 @@ json to_json(const Machine& machine) {
           {"device_link", channel_to_json(machine.device_link)},
           {"host_link", channel_to_json(machine.host_link)},
           {"network", channel_to_json(machine.network)}};
+}
+
+double HostMemory::attention_bytes_s(StorageFormat format) const {
+  if (!is_quantized(format)) return cores_bytes_s;
+  const double measured = format == StorageFormat::q4 ? attention_4bit_bytes_s : attention_8bit_bytes_s;
+  return measured > 0 ? std::min(measured, cores_bytes_s) : kCodesOfReading * cores_bytes_s;
 }
 
 Device device_from_json(const json& json, const std::string& origin) {
@@ -189,7 +201,8 @@ Machine machine_from_json(const json& json, const std::string& origin) {
                     copies.number("all_both_bytes_s", 1),
                     copies.number("copy_s")};
   machine.host_memory = {memory.bytes("bytes"), memory.number("cores_bytes_s", 1),
-                         memory.number("total_bytes_s", 1)};
+                         memory.number("total_bytes_s", 1), memory.number_or("attention_8bit_bytes_s", 0),
+                         memory.number_or("attention_4bit_bytes_s", 0)};
   machine.disk = {disk.bytes("bytes"), disk.number("read_bytes_s", 1), disk.number("write_bytes_s", 1)};
   machine.device_link = reader.channel("device_link");
   machine.host_link = reader.channel("host_link");

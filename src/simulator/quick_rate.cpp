@@ -71,7 +71,7 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
   // Attention on cores: so much of the host's keys and values that cores and copies finish together.
   const double host_kv = kv.host * batches * batch * context * token_kv;
   const bool split = gpu && policy.attention != memory::AttentionPlace::gpu && host_kv > 0;
-  const auto ceilings = attention_ceilings(machine);
+  const auto ceilings = attention_ceilings(machine, policy.kv_format);
   const double by_cores =
       split ? host_kv * planner::balanced_share(
                             {streamed + kv.disk * batches * batch * context * token_kv, host_kv}, ceilings)

@@ -178,9 +178,9 @@ class Searcher {
   std::optional<Policy> settle(const planner::RunRequest& plan, const Policy& policy) const {
     if (planner::is_settled(policy)) return policy;
     const auto rounds = memory::make_rounds(plan.sequences, policy, static_cast<int>(plan.slices.size()));
-    const auto settled =
-        planner::settle_attention(policy, plan.config, plan.slices, rounds, plan.ranks.front().weights,
-                                  plan.ranks.front().backend, attention_ceilings(request_.site.machine));
+    const auto settled = planner::settle_attention(
+        policy, plan.config, plan.slices, rounds, plan.ranks.front().weights, plan.ranks.front().backend,
+        attention_ceilings(request_.site.machine, policy.kv_format));
     if (settled.attention == memory::AttentionPlace::gpu) return std::nullopt;
     return settled;
   }

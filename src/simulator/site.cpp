@@ -15,11 +15,11 @@ bool Site::has_device_link(int ranks) const {
   return device_links && machine.device.is_gpu && machine.device_link.bytes_s > 0 && ranks > 1;
 }
 
-planner::AttentionCeilings attention_ceilings(const Machine& machine) {
+planner::AttentionCeilings attention_ceilings(const Machine& machine, StorageFormat kv) {
   const auto& memory = machine.host_memory;
   const double link = machine.copies.all_in;
-  const double cores =
-      std::min(memory.cores_bytes_s, std::max(memory.total_bytes_s - link, 0.1 * memory.cores_bytes_s));
+  const double cores = std::min(memory.attention_bytes_s(kv),
+                                std::max(memory.total_bytes_s - link, 0.1 * memory.cores_bytes_s));
   return {link / machine.devices, cores / machine.devices};
 }
 

@@ -11,8 +11,9 @@
 
 namespace optpipe::planner {
 
-// Bytes a second of one rank, while both go on at once: copies from host memory to the GPU, and host memory
-// that the rank's cores read. Cores and copies share the memory, so each is less than alone.
+// Bytes a second of one rank, while both go on at once: copies from host memory to the GPU, and keys and
+// values in the policy's format that the rank's cores attend to. Cores and copies share the memory, so each
+// is less than alone.
 struct AttentionCeilings {
   double link_bytes_s = 0;
   double cpu_bytes_s = 0;

@@ -41,6 +41,7 @@ struct RankRates {
   double small_copy_s = 0;
   double read = 0, read_small_pages = 0;                  // host memory by the rank's cores, all
   double read_beside_copies = 0, copies_beside_read = 0;  // both at the same time, all
+  double attention_8bit = 0, attention_4bit = 0;          // codes that the rank's cores attend to, all
   double disk_write = 0, disk_read = 0;                   // all
   Bytes disk_free = 0;
   LinkRates next;  // of the last rank: nothing
@@ -55,13 +56,13 @@ struct Findings {
 // `memory`: of that node.
 simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, Bytes memory);
 
-// Bytes a second that this rank's cores read of host memory, and that cross to its device, while both go on
-// and all ranks do the same.
+// Bytes a second that this rank's cores read of host memory, as attention over keys and values in a quantized
+// format or plainly, and that cross to its device, while both go on and all ranks do the same.
 struct SharedMemoryRates {
   double cores = 0, copies = 0;
 };
 // Collective; takes a second or two. Throws as measure() does.
-SharedMemoryRates measure_shared_memory(const Options& options, comm::Transport& transport);
+SharedMemoryRates measure_shared_memory(const Options& options, StorageFormat kv, comm::Transport& transport);
 
 // Collective; takes half a minute at most. Findings on rank 0, elsewhere empty ones. Throws what the
 // measurements throw; the other ranks then wait until their timeout, so end them.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "optpipe/base/storage_format.hpp"
 #include "optpipe/base/units.hpp"
 
 namespace optpipe::simulator {
@@ -52,6 +53,14 @@ struct HostMemory {
   Bytes bytes = 0;
   double cores_bytes_s = 0;  // read by all cores
   double total_bytes_s = 0;  // by cores and devices together
+  // Codes of keys and values that all cores attend to: fewer bytes than they could read, as each takes more
+  // operations. 0, or missing in a file: not measured.
+  double attention_8bit_bytes_s = 0, attention_4bit_bytes_s = 0;
+
+  // Bytes of keys and values in this format that all cores attend to; where it was not measured,
+  // kCodesOfReading of what they read.
+  double attention_bytes_s(StorageFormat format) const;
+  static constexpr double kCodesOfReading = 0.8;
 };
 
 struct Disk {

@@ -21,8 +21,9 @@ struct Site {
   bool has_device_link(int ranks) const;
 };
 
-// A rank's part of what the machine's cores and devices read of its memory at the same time.
-planner::AttentionCeilings attention_ceilings(const Machine& machine);
+// A rank's part of what the machine's cores, attending to keys and values in this format, and devices read of
+// its memory at the same time.
+planner::AttentionCeilings attention_ceilings(const Machine& machine, StorageFormat kv);
 
 // What the planner wants to know of ranks that would run there. A machine whose disk is not known has as much
 // as is wanted.

@@ -16,6 +16,7 @@ RankRates rank(const char* host, int local_rank) {
   rates.copy_in = 55e9;
   rates.all_in = 40e9;
   rates.read = 60e9;
+  rates.attention_4bit = 45e9;
   rates.read_beside_copies = 50e9;
   rates.copies_beside_read = 30e9;
   rates.disk_read = 1e9;
@@ -31,6 +32,7 @@ TEST(ProbedMachine, RanksOfANodeAddUp) {
   EXPECT_EQ(machine.copies.all_in, 80e9);
   EXPECT_EQ(machine.host_memory.cores_bytes_s, 120e9);
   EXPECT_EQ(machine.host_memory.total_bytes_s, 2 * (50e9 + 30e9));
+  EXPECT_EQ(machine.host_memory.attention_bytes_s(StorageFormat::q4), 90e9);
   EXPECT_EQ(machine.disk.read_bytes_s, 2e9);
 }
 

@@ -11,5 +11,12 @@ TEST(MemoryReader, ReadsWithAnyNumberOfThreads) {
     EXPECT_GT(read_rate(pages, 8 * kMiB, threads, 0.01), 1e6) << threads;
 }
 
+TEST(MemoryReader, AttendsToEveryFormat) {
+  SmallPages pages;
+  for (const StorageFormat format : {StorageFormat::native, StorageFormat::q8, StorageFormat::q4})
+    for (const int threads : {1, 2})
+      EXPECT_GT(attention_rate(pages, format, 16 * kMiB, threads, 0.01), 1e6) << name_of(format) << threads;
+}
+
 }  // namespace
 }  // namespace optpipe::probe

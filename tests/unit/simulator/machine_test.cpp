@@ -52,6 +52,20 @@ TEST(Machine, WhatIsWrongIsNamed) {
   EXPECT_THAT(refusal(nlohmann::json::array()), Not(testing::IsEmpty()));
 }
 
+// What cores attend to in codes was added later.
+TEST(Machine, AttentionOverCodesNeedNotBeKnown) {
+  auto json = to_json(load_machine("h100"));
+  json["host_memory"]["attention_4bit_bytes_s"] = 40e9;
+  json["host_memory"].erase("attention_8bit_bytes_s");
+  const auto memory = machine_from_json(json, "box.json").host_memory;
+  EXPECT_DOUBLE_EQ(memory.attention_bytes_s(StorageFormat::q4), 40e9);
+  EXPECT_DOUBLE_EQ(memory.attention_bytes_s(StorageFormat::q8),
+                   HostMemory::kCodesOfReading * memory.cores_bytes_s);
+  EXPECT_DOUBLE_EQ(memory.attention_bytes_s(StorageFormat::native), memory.cores_bytes_s);
+  json["host_memory"]["attention_4bit_bytes_s"] = -1;
+  EXPECT_THAT(refusal(json), HasSubstr("attention_4bit_bytes_s is -1"));
+}
+
 TEST(Machine, AFileThatIsNotThereIsRefusedWithTheNamesThatAre) {
   try {
     load_machine("/nowhere/box.json");

@@ -70,6 +70,19 @@ TEST(Predict, AStreamedStepTakesItsBytesOverTheRate) {
   EXPECT_GT(share_of(run, "copies to a device"), 0.5);
 }
 
+// Cores that attend to codes slower than they could read are what a step waits for.
+TEST(Predict, AttentionOverCodesOnCoresHasItsOwnRate) {
+  auto s = scenario({.model = "opt-30b", .batch = 48, .batches = 3, .percent = kMostOnHost, .new_tokens = 6});
+  s.policy.kv_format = s.policy.weight_format = StorageFormat::q4;
+  s.policy.attention = memory::AttentionPlace::cpu;
+  auto machine = h200();
+  s.threads = machine.cores;
+  machine.host_memory.attention_4bit_bytes_s = 30e9;
+  const double step = predict(s, machine).decode_s / 5, least = 144 * 2 * 7168 * 48 * 0.5625 * 514.5 / 30e9;
+  EXPECT_GT(step, least * 0.999);
+  EXPECT_LT(step, least * 1.03);
+}
+
 // X in place of keys and values: half of their bytes, still at the link's pace.
 TEST(Predict, AStreamedStepOverTheXCacheMovesHalfAsMuch) {
   auto x = scenario({.model = "opt-30b", .batch = 48, .batches = 3, .percent = kMostOnHost, .new_tokens = 6});

@@ -26,9 +26,9 @@ planner::RunRequest plan_of(const SearchRequest& r, const memory::Policy& policy
 // With its place of attention chosen, as plan does it.
 memory::Policy settle(const SearchRequest& r, const memory::Policy& policy, const planner::RunRequest& plan) {
   const int ranks = static_cast<int>(plan.slices.size());
-  return planner::settle_attention(policy, r.config, plan.slices,
-                                   memory::make_rounds(plan.sequences, policy, ranks), r.weights,
-                                   plan.ranks.front().backend, attention_ceilings(r.site.machine));
+  return planner::settle_attention(
+      policy, r.config, plan.slices, memory::make_rounds(plan.sequences, policy, ranks), r.weights,
+      plan.ranks.front().backend, attention_ceilings(r.site.machine, policy.kv_format));
 }
 bool fits(const SearchRequest& r, const memory::Policy& policy, int ranks) {
   const auto plan = plan_of(r, policy, ranks);
