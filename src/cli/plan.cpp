@@ -94,6 +94,10 @@ void find_best(const PlanOptions& options, const simulator::Site& site, const mo
                                    options.prompts};
   request.seconds = options.search_s;
   for (const auto& name : options.compression) {
+    if (name == "x") {
+      request.x_cache = true;
+      continue;
+    }
     const auto format = name == "4bit" ? StorageFormat::q4 : StorageFormat::q8;
     request.weight_formats.push_back(format);
     request.kv_formats.push_back(format);

@@ -39,11 +39,11 @@ class Searcher {
     auto candidates = rate_grid();
     // Of each number of ranks some, since the formula knows their order only roughly.
     std::ranges::stable_sort(candidates, std::greater{}, &Candidate::token_s);
-    std::map<std::tuple<int, StorageFormat, StorageFormat, memory::Stages, memory::AttentionPlace>, int>
+    std::map<std::tuple<int, StorageFormat, std::string_view, memory::Stages, memory::AttentionPlace>, int>
         taken;
     for (const Candidate& candidate : candidates) {
       if (is_over()) break;
-      int& count = taken[{candidate.ranks, candidate.policy.weight_format, candidate.policy.kv_format,
+      int& count = taken[{candidate.ranks, candidate.policy.weight_format, candidate.policy.kv_format_name(),
                           candidate.policy.stages, candidate.policy.attention}];
       if (count == kSimulatedOfEach) continue;
       if (try_one(candidate.ranks, candidate.policy)) ++count;
@@ -55,13 +55,13 @@ class Searcher {
  private:
   static constexpr int kSimulatedOfEach = 6;
   using Key = std::tuple<int, double, double, double, double, double, double, std::int64_t, std::int64_t,
-                         std::int64_t, StorageFormat, StorageFormat, memory::Stages, std::int64_t,
+                         std::int64_t, StorageFormat, std::string_view, memory::Stages, std::int64_t,
                          memory::AttentionPlace>;
 
   static Key key_of(int ranks, const Policy& p) {
-    return {ranks,           p.weights.device, p.weights.host,   p.kv.device,    p.kv.host,
-            p.hidden.device, p.hidden.host,    p.gpu_batch_size, p.gpu_batches,  p.micro_batches,
-            p.weight_format, p.kv_format,      p.stages,         p.chunk_layers, p.attention};
+    return {ranks,           p.weights.device,   p.weights.host,   p.kv.device,    p.kv.host,
+            p.hidden.device, p.hidden.host,      p.gpu_batch_size, p.gpu_batches,  p.micro_batches,
+            p.weight_format, p.kv_format_name(), p.stages,         p.chunk_layers, p.attention};
   }
 
   bool is_over() const { return std::chrono::steady_clock::now() >= end_; }
@@ -71,13 +71,15 @@ class Searcher {
     std::vector<Candidate> candidates;
     for (const int ranks : request_.ranks)
       for (const StorageFormat weights : request_.weight_formats)
-        for (const StorageFormat kv : request_.kv_formats)
+        for (const auto& [kv, x_cache] : caches())
           for (Policy policy : batch_sizes(ranks)) {
             policy.weight_format = weights;
             policy.kv_format = kv;
+            policy.x_cache = x_cache;
             for (const auto place : {memory::AttentionPlace::gpu, memory::AttentionPlace::automatic})
               for (const auto stages : {memory::Stages::contiguous, memory::Stages::looped}) {
-                if (place != memory::AttentionPlace::gpu && !request_.site.machine.device.is_gpu) continue;
+                if (place != memory::AttentionPlace::gpu && (x_cache || !request_.site.machine.device.is_gpu))
+                  continue;
                 if (stages != memory::Stages::contiguous && ranks == 1) continue;
                 policy.attention = place;
                 policy.stages = stages;
@@ -85,6 +87,14 @@ class Searcher {
               }
           }
     return candidates;
+  }
+
+  // Formats of keys and values, and whether X stands for them.
+  std::vector<std::pair<StorageFormat, bool>> caches() const {
+    std::vector<std::pair<StorageFormat, bool>> list;
+    for (const StorageFormat format : request_.kv_formats) list.emplace_back(format, false);
+    if (request_.x_cache) list.emplace_back(StorageFormat::native, true);
+    return list;
   }
 
   std::vector<Policy> batch_sizes(int ranks) const {
@@ -188,8 +198,8 @@ class Searcher {
   static bool are_alike(const Found& a, const Found& b) {
     return a.ranks == b.ranks && a.policy.gpu_batch_size == b.policy.gpu_batch_size &&
            a.policy.gpu_batches == b.policy.gpu_batches && a.policy.micro_batches == b.policy.micro_batches &&
-           a.policy.weight_format == b.policy.weight_format && a.policy.kv_format == b.policy.kv_format &&
-           a.policy.stages == b.policy.stages &&
+           a.policy.weight_format == b.policy.weight_format &&
+           a.policy.kv_format_name() == b.policy.kv_format_name() && a.policy.stages == b.policy.stages &&
            (a.policy.attention == memory::AttentionPlace::gpu) ==
                (b.policy.attention == memory::AttentionPlace::gpu);
   }

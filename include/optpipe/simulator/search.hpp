@@ -18,6 +18,7 @@ struct SearchRequest {
   std::int64_t prompt_tokens = 512, new_tokens = 32;
   std::int64_t prompts = 0;  // in all; 0: as many as a policy has in flight
   std::vector<StorageFormat> weight_formats{StorageFormat::native}, kv_formats{StorageFormat::native};
+  bool x_cache = false;  // also the X cache in place of keys and values
   std::size_t keep = 5;
   double seconds = 20;  // after which no further step is tried
 };

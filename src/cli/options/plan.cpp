@@ -49,10 +49,11 @@ void add_search_options(CLI::App& app, PlanOptions& o) {
          "--search", o.search,
          "Find the policy with the most tokens a second that fits: percentages, batch sizes, number of ranks")
       ->group(kSearchGroup);
-  app.add_option("--allow-compression", o.compression,
-                 "Formats of weights and KV that the search may use besides the model's own: 4bit, 8bit")
+  app.add_option(
+         "--allow-compression", o.compression,
+         "Formats of weights and KV that the search may use besides the model's own: 4bit, 8bit; x, of KV")
       ->delimiter(',')
-      ->check(CLI::IsMember({"4bit", "8bit"}))
+      ->check(CLI::IsMember({"4bit", "8bit", "x"}))
       ->type_name("NAME,...")
       ->group(kSearchGroup);
   app.add_option("--search-time", o.search_s, "The search ends after so long at the latest")

@@ -53,6 +53,22 @@ TEST(Search, WhatItFindsFitsAndIsOrdered) {
   }
 }
 
+TEST(Search, TriesTheXCacheWhereItMay) {
+  auto r = request("opt-30b", {1});
+  r.site.host_memory = 80 * kGiB;
+  r.site.gpu_memory = 24 * kGiB;
+  r.keep = 40;
+  const auto uses_x = [](const Found& found) { return found.policy.x_cache; };
+  EXPECT_TRUE(std::ranges::none_of(search(r).best, uses_x));
+  r.x_cache = true;
+  const auto with_x = search(r).best;
+  EXPECT_TRUE(std::ranges::any_of(with_x, uses_x));
+  for (const auto& found : with_x) {
+    EXPECT_TRUE(fits(r, found.policy, found.ranks));
+    if (found.policy.x_cache) EXPECT_EQ(found.policy.attention, memory::AttentionPlace::gpu);
+  }
+}
+
 // No policy of a coarse grid by hand that fits is better.
 TEST(Search, IsNotBeatenByHand) {
   auto r = request("opt-30b", {1});
