@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what optpipe needs to build, run and test from the packages of Debian 12 or newer (Ubuntu 24.04 works too), as root
 # or with sudo. Does nothing where everything is there already.
-#   --tests   also what some tests use and are skipped without: network namespaces, a batch system
+#   --tests   also what some tests use and are skipped without: network namespaces, a batch system, pictures
 set -euo pipefail
 
 packages=(
@@ -13,7 +13,7 @@ packages=(
 )
 
 optional=()
-[[ ${1:-} != --tests ]] || optional=(iproute2 munge slurm-wlm)
+[[ ${1:-} != --tests ]] || optional=(iproute2 munge slurm-wlm python3-matplotlib)
 
 is_missing() { ! dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
 

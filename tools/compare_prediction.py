@@ -106,7 +106,12 @@ def measure(options):
 
 
 def compare(options):
-    measured = json.load(open(options.measured))
+    try:
+        measured = json.load(open(options.measured))
+    except OSError as error:
+        sys.exit(f"compare_prediction.py: {options.measured}: {error.strerror}")
+    except ValueError:
+        sys.exit(f"compare_prediction.py: {options.measured}: no file that `measure` wrote")
     worst = 0
     print("| policy | phase | predicted s | measured s | ratio | predicted to bind | measured |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

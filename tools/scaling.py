@@ -14,6 +14,7 @@ share its cores evenly (--threads to change that).
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -36,10 +37,28 @@ def run_once(options, ranks, batch):
         words = [*options.launch.split(), "-n", str(ranks), *mpi_flags(), options.program, "bench", *options.words,
                  "--device", options.device, "--gpu-batch-size", str(batch), "--threads", str(threads(options, ranks)),
                  "--no-log", "--verbose", "0", "--json", str(report)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=options.timeout)
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=options.timeout)
+        except OSError as error:
+            sys.exit(f"scaling.py: --launch {options.launch}: {error.strerror}")
+        except subprocess.TimeoutExpired:
+            sys.exit(f"scaling.py: not done after {options.timeout:.0f} s (--timeout): {' '.join(words)}")
         if done.returncode != 0:
-            sys.exit(f"{' '.join(words)} ended with status {done.returncode}:\n{done.stderr}")
+            why = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
+            sys.exit(f"scaling.py: status {done.returncode} of {' '.join(words)}: {why}")
         return json.loads(report.read_text())
+
+
+def read_results(path):
+    try:
+        data = json.loads(Path(path).read_text())
+        for row in data["rows"]:
+            row["total_token_s_each"], row["shares"]["decode"]["compute"]
+        return data
+    except OSError as error:
+        sys.exit(f"scaling.py: --replot {path}: {error.strerror}")
+    except (ValueError, KeyError, TypeError):
+        sys.exit(f"scaling.py: --replot {path}: no results of this tool (scaling.json)")
 
 
 def threads(options, ranks):
@@ -65,7 +84,7 @@ def measure(options):
     for mode in options.modes:
         for ranks in options.ranks:
             if mode == "strong" and options.batch % ranks:
-                sys.exit(f"--batch {options.batch} is no multiple of {ranks} ranks: strong scaling needs one")
+                sys.exit(f"scaling.py: --batch {options.batch} is no multiple of {ranks} ranks: strong scaling needs one")
             batch = options.batch // ranks if mode == "strong" else options.batch
             rows.append(summarize(mode, ranks, [run_once(options, ranks, batch) for _ in range(options.repeats)]))
             print(line_of(rows[-1], rows), flush=True)
@@ -92,7 +111,10 @@ def line_of(row, rows):
 
 
 def plot(rows, title, folder):
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError:
+        sys.exit("scaling.py: the table and JSON are written; pictures need matplotlib: apt-get install python3-matplotlib")
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -156,8 +178,10 @@ def main():
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     if options.replot:
-        data = json.loads(Path(options.replot).read_text())
+        data = read_results(options.replot)
     else:
+        if shutil.which(options.program) is None:
+            sys.exit(f"scaling.py: --program {options.program}: there is no such program; build it, or name another")
         print(HEADING, flush=True)
         data = {"workload": options.words, "device": options.device, "repeats": options.repeats,
                 "rows": measure(options)}

@@ -30,9 +30,13 @@ def bench(options, cut):
                  "--verbose", "0", "--json", str(report)]
         if cut:
             words += ["--cut-gen-len", str(cut)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=options.timeout)
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=options.timeout)
+        except OSError as error:
+            sys.exit(f"validate_projection.py: --program {options.program}: {error.strerror}")
         if done.returncode != 0:
-            sys.exit(f"{' '.join(words)} ended with status {done.returncode}:\n{done.stderr}")
+            why = next((line for line in done.stderr.splitlines() if "error" in line), "no message")
+            sys.exit(f"validate_projection.py: status {done.returncode} of {' '.join(words)}: {why}")
         projection = json.loads(report.read_text())["projection"]
     return projection["decode_s"], projection["low_s"], projection["high_s"]
 
