@@ -76,7 +76,7 @@ std::vector<Change> changes_of(const Program& program, std::span<const StepTime>
   changes.reserve(2 * times.size());
   for (const StepTime& time : times) {
     const Activity activity = activity_of(program.step(time.step).queue);
-    changes.push_back({time.begin_s, activity, 1});
+    changes.push_back({time.work_begin_s(), activity, 1});
     changes.push_back({time.end_s, activity, -1});
   }
   std::ranges::sort(changes, {}, &Change::at_s);

@@ -19,16 +19,11 @@ struct Remedy {
   double busy_s = 0;  // what it leaves on the queue
 };
 
-// A message through MPI lasts until the peer takes it: its time says who waits, not what binds.
-bool is_network(std::size_t queue) {
-  return queue == static_cast<std::size_t>(Queue::send) || queue == static_cast<std::size_t>(Queue::recv);
-}
-
 // The busiest of the other queues: no remedy on this one goes below it.
 double next_busiest_s(const schedule::PhaseUse& use, std::size_t queue) {
   double most = 0;
   for (std::size_t q = 0; q < kQueues; ++q)
-    if (q != queue && !is_network(q)) most = std::max(most, use.busy_s[q]);
+    if (q != queue) most = std::max(most, use.busy_s[q]);
   return most;
 }
 
@@ -44,6 +39,8 @@ std::vector<Remedy> remedies(const RankWork& work, Queue queue, const Freedom& f
     list.push_back({"4-bit keys and values (--compress-cache)", weights_s + kFourBits * kv_s});
   if (moves && !freedom.quantized_weights)
     list.push_back({"4-bit weights (--compress-weight)", kFourBits * weights_s + kv_s});
+  if ((queue == Queue::send || queue == Queue::recv) && freedom.on_gpu && freedom.through_host)
+    list.push_back({"sending from GPU to GPU (--comm-device gpu)"});
   if (moves) list.push_back({"twice as many GPU batches (--num-gpu-batches)", weights_s / 2 + kv_s});
   return list;
 }
@@ -70,7 +67,7 @@ std::optional<Binding> find_binding(const std::vector<RankWork>& ranks, const Fr
     const auto& use = ranks[r].measured;
     if (use.span_s <= 0) continue;
     for (std::size_t q = 0; q < kQueues; ++q)
-      if (!is_network(q) && use.busy_s[q] / use.span_s > binding.share)
+      if (use.busy_s[q] / use.span_s > binding.share)
         binding = {.rank = r, .queue = static_cast<Queue>(q), .share = use.busy_s[q] / use.span_s};
   }
   if (binding.share <= 0) return std::nullopt;

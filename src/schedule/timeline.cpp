@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "optpipe/base/check.hpp"
+
 namespace optpipe::schedule {
 namespace {
 
@@ -76,6 +78,23 @@ void add(PhaseUse& sum, const PhaseUse& use) {
 
 }  // namespace
 
+std::vector<double> receive_seconds(const Program& program, std::span<const StepTime> times) {
+  std::vector<double> seconds;
+  for (const StepTime& time : times)
+    if (program.step(time.step).kind == StepKind::recv_hidden) seconds.push_back(time.seconds());
+  return seconds;
+}
+
+void find_waiting(const Program& program, std::span<StepTime> times, std::span<const double> receive_s) {
+  std::size_t message = 0;
+  for (StepTime& time : times) {
+    if (program.step(time.step).kind != StepKind::send_hidden) continue;
+    OPTPIPE_CHECK(message < receive_s.size(), "{} messages were received, and more were sent",
+                  receive_s.size());
+    time.waited_s = std::max(0.0, time.end_s - time.begin_s - receive_s[message++]);
+  }
+}
+
 Utilization& operator+=(Utilization& sum, const Utilization& round) {
   add(sum.prefill, round.prefill);
   add(sum.decode, round.decode);
@@ -87,7 +106,7 @@ Utilization utilization(const Program& program, std::span<const StepTime> times)
   for (const StepTime& time : times) {
     const Step& step = program.step(time.step);
     const std::size_t phase = step.token_step.value == 0 ? 0 : 1;
-    phases[phase][static_cast<std::size_t>(step.queue)].push_back({time.begin_s, time.end_s});
+    phases[phase][static_cast<std::size_t>(step.queue)].push_back({time.work_begin_s(), time.end_s});
   }
   return {use_of(std::move(phases[0])), use_of(std::move(phases[1]))};
 }

@@ -92,7 +92,8 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
     for (int rank = 0; rank < setting.ranks; ++rank) {
       threads.emplace_back([&, rank] {
         try {
-          const auto transport = world.endpoint(Rank(rank));
+          auto transport = world.endpoint(Rank(rank));
+          if (setting.wrap) transport = setting.wrap(std::move(transport));
           const auto shared =
               executor::share_sequences(*transport, rank == 0 ? sequences : std::vector<memory::Sequence>{});
           const auto rounds = memory::make_rounds(shared, options.policy, setting.ranks);

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,8 @@ struct Setting {
   memory::AttentionPlace attention = memory::AttentionPlace::gpu;
   double attention_share = 0.5, attention_sparsity = 1;
   bool refill = false, x_cache = false;
+  // What stands between a rank and its connection; nothing where it is empty.
+  std::function<std::unique_ptr<comm::Transport>(std::unique_ptr<comm::Transport>)> wrap{};
 };
 std::string to_string(const Setting& setting);
 

@@ -20,7 +20,7 @@ enum class Activity : std::uint8_t {
   store,  // device to host
   disk_read,
   disk_write,
-  send,     // to another rank, until it has taken the message
+  send,     // to another rank, while it takes the message
   recv,     // from another rank, while it arrives
   waiting,  // nothing at all: for another rank, or between steps
   fill,     // before the first message reaches this stage

@@ -21,6 +21,7 @@ struct RankWork {
 // What else may be changed.
 struct Freedom {
   bool on_gpu = false;
+  bool through_host = false;        // hidden states between stages
   bool attention_on_cores = false;  // already
   bool quantized_weights = false, quantized_kv = false;
   std::int64_t ranks = 1;
@@ -37,10 +38,9 @@ struct Binding {
   std::string sentence;  // all of it in words
 };
 
-// None where there was no decode. The rank and queue that are busy for the largest share bind; time in
-// messages does not count, because it holds the wait for the peer. A remedy is judged by what it leaves on
-// the binding queue, the other queues staying as they are; 4-bit rows are 36/128 of 16-bit ones, and twice
-// the GPU batches spread a load of weights over twice the prompts.
+// None where there was no decode. The rank and queue that are busy for the largest share bind. A remedy is
+// judged by what it leaves on the binding queue, the other queues staying as they are; 4-bit rows are 36/128
+// of 16-bit ones, and twice the GPU batches spread a load of weights over twice the prompts.
 std::optional<Binding> find_binding(const std::vector<RankWork>& ranks, const Freedom& freedom);
 
 }  // namespace optpipe::metrics

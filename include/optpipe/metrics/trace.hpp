@@ -30,7 +30,7 @@ class Trace {
 
  private:
   struct Event {
-    double begin_s, end_s;
+    double begin_s, end_s, waited_s;
     std::int32_t token_step, micro_batch, layer, gpu_batch, last_layer;
     schedule::StepKind kind;
     schedule::Queue queue;

@@ -13,10 +13,20 @@ namespace optpipe::schedule {
 struct StepTime {
   StepId step;
   double begin_s = 0, end_s = 0;
-  StepId last{};  // of several steps that ran as one (a CUDA graph): the last of them
+  StepId last{};        // of several steps that ran as one (a CUDA graph): the last of them
+  double waited_s = 0;  // of a send: before the peer took the message
 
-  double seconds() const { return end_s - begin_s; }
+  double work_begin_s() const { return begin_s + waited_s; }
+  double seconds() const { return end_s - work_begin_s(); }  // of work
 };
+
+// Of messages of hidden states, in the order in which they arrived: how long each took.
+std::vector<double> receive_seconds(const Program& program, std::span<const StepTime> times);
+
+// A send ends when the peer has its message, and is under way no longer than the peer needed to receive it:
+// what is more was waiting. `receive_s`: the peer's receive_seconds of the same messages, one for each
+// send_hidden of `times`.
+void find_waiting(const Program& program, std::span<StepTime> times, std::span<const double> receive_s);
 
 // How a phase used the queues.
 struct PhaseUse {

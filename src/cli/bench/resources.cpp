@@ -50,9 +50,10 @@ void for_each_queue(const Resources& resources, const metrics::RankUse& use, std
   }
 }
 
-metrics::Freedom freedom_of(const BenchOptions& options, const Job& job, int ranks) {
+metrics::Freedom freedom_of(const BenchOptions& options, const Job& job, bool uses_nccl, int ranks) {
   const auto& policy = options.run.policy;
   return {.on_gpu = job.gpu.has_value(),
+          .through_host = !uses_nccl,
           // Remedies are priced by the bytes of now, and with X these are not those that either would move.
           .attention_on_cores = policy.cpu_attention() > 0 || policy.x_cache,
           .quantized_weights = is_quantized(policy.weight_format),
@@ -85,7 +86,8 @@ Resources find_resources(const BenchOptions& options, const Job& job, const Read
     each.kv_share[static_cast<std::size_t>(Queue::compute)] = kv_share.value_or(0);
     if (cores_bytes_s && *cores_bytes_s > 0) each.attention_on_cores_s = bytes.kv_s[kLoad] / *cores_bytes_s;
   }
-  resources.binding = metrics::find_binding(work, freedom_of(options, job, transport.size()));
+  resources.binding =
+      metrics::find_binding(work, freedom_of(options, job, ready.uses_nccl, transport.size()));
   return resources;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "executor/stage/message_times.hpp"
 #include "executor/stage/step_text.hpp"
 #include "optpipe/base/check.hpp"
 #include "optpipe/schedule/builder.hpp"
@@ -63,7 +64,8 @@ void BaseStage::run(const Program& program) {
   run_program(program, *this, options_.policy.overlap, on_failure_,
               {options_.binding.get(), options_.threads});
   at("the end of a round", [&] { end_round(program); });
-  const auto times = recorder_.take();
+  auto times = recorder_.take();
+  settle_message_times(program, times, slice_, transport_);
   statistics_.use += schedule::utilization(program, times);
   if (options_.on_timeline) options_.on_timeline(program, times, recorder_.round_begin());
 }

@@ -56,6 +56,15 @@ TEST(Attribution, CountsEveryInstantOnce) {
   EXPECT_DOUBLE_EQ(split.decode.total(), 3);
 }
 
+TEST(Attribution, ASendThatWaitsForItsPeerIsWaiting) {
+  TimedSteps steps(0, 2);
+  steps.add(StepKind::attend, 0, 0, 1).add(StepKind::send_hidden, 0, 1, 4).add(StepKind::attend, 0, 4, 5);
+  steps.times()[1].waited_s = 2;
+  const auto split = steps.split();
+  EXPECT_DOUBLE_EQ(split.prefill[Activity::waiting], 2);
+  EXPECT_DOUBLE_EQ(split.prefill[Activity::send], 1);
+}
+
 TEST(Attribution, FillAndDrainAreNoWork) {
   const auto split = TimedSteps(1, 2)
                          .add(StepKind::load_weights, 0, 0, 1)  // ahead of the first message

@@ -57,11 +57,12 @@ TEST(Binding, WaitingStagesWantMoreMicroBatches) {
   EXPECT_THAT(binding->sentence, HasSubstr("--num-inner-iterations"));
 }
 
-TEST(Binding, AMessageThatWaitsForItsPeerBindsNothing) {
-  const auto binding = find_binding(
-      {work({{Queue::send, 9}, {Queue::compute, 1}}), work({{Queue::compute, 7}})}, {.ranks = 2});
-  EXPECT_EQ(binding->rank, 1u);
-  EXPECT_EQ(binding->queue, Queue::compute);
+TEST(Binding, NamesASlowNetwork) {
+  const std::vector ranks{work({{Queue::send, 9}, {Queue::compute, 1}}), work({{Queue::compute, 7}})};
+  EXPECT_EQ(find_binding(ranks, {.ranks = 2})->sentence, "stage 0 is bound by network: 90 % of decode");
+  const auto gpus = find_binding(ranks, {.on_gpu = true, .through_host = true, .ranks = 2});
+  EXPECT_THAT(gpus->remedy, HasSubstr("--comm-device gpu"));
+  EXPECT_NEAR(gpus->speedup, 9, 1e-9) << "computation stays";
 }
 
 TEST(Binding, CompressedWeightsAreNotCompressedAgain) {

@@ -51,6 +51,25 @@ TEST(Utilization, SeparatesPhasesAndMeasuresWhatRanUnderComputation) {
   EXPECT_DOUBLE_EQ(sum.decode.span_s, 22);
 }
 
+TEST(MessageTimes, ASendWorksWhileItsPeerReceives) {
+  Program program = program_of({{Queue::send, 0}, {Queue::compute, 0}, {Queue::send, 1}, {Queue::recv, 1}});
+  for (const std::size_t send : {0u, 2u}) program.steps[send].kind = StepKind::send_hidden;
+  program.steps[1].kind = StepKind::attend;
+  program.steps[3].kind = StepKind::recv_hidden;
+  std::vector<StepTime> times{
+      {StepId(1), 0, 9, {}}, {StepId(0), 1, 5, {}}, {StepId(2), 6, 7, {}}, {StepId(3), 8, 10, {}}};
+  EXPECT_EQ(receive_seconds(program, times), std::vector<double>{2});
+  find_waiting(program, times, std::vector<double>{1.5, 3});
+  EXPECT_DOUBLE_EQ(times[1].waited_s, 2.5);
+  EXPECT_DOUBLE_EQ(times[1].seconds(), 1.5);
+  EXPECT_DOUBLE_EQ(times[2].waited_s, 0) << "the peer heard of it before: all of it was transfer";
+  EXPECT_DOUBLE_EQ(times[0].waited_s, 0);
+  EXPECT_DOUBLE_EQ(times[3].waited_s, 0);
+  const Utilization use = utilization(program, times);
+  EXPECT_DOUBLE_EQ(use.prefill.busy_s[at(Queue::send)], 1.5);
+  EXPECT_DOUBLE_EQ(use.decode.busy_s[at(Queue::send)], 1);
+}
+
 TEST(Utilization, NothingRanMeansZero) {
   const Utilization use = utilization(program_of({{Queue::compute, 0}}), {});
   EXPECT_EQ(use.prefill.span_s, 0);
