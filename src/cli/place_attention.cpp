@@ -20,7 +20,7 @@ AttentionCeilings measure_ceilings(const Job& job, StorageFormat kv, comm::Trans
   if (!job.gpu) return planner::described_ceilings(job.threads);
   probe::Options options;
   options.gpu = job.gpu;
-  options.threads = job.threads;
+  options.threads = planner::attending_threads(job.threads);
   options.binding = job.binding;
   const auto rates = probe::measure_shared_memory(options, kv, transport);
   log::debug("measured for the place of attention: cores attend to {:.0f} GB/s beside copies of {:.0f} GB/s",

@@ -29,6 +29,8 @@ double mean_fill(const memory::Round& round) {
 
 }  // namespace
 
+int attending_threads(int threads) { return threads < 8 ? threads : threads - threads / 8; }
+
 // Measured on machines with one NUMA node and a GPU that pulls at full speed: 8 cores 80 beside 54 GB/s, 16
 // cores 121 (113 on another) beside 47, 64 cores 163 beside 41.
 AttentionCeilings described_ceilings(int cores) {

@@ -18,6 +18,10 @@ struct AttentionCeilings {
   double link_bytes_s = 0;
   double cpu_bytes_s = 0;
 };
+// Of a rank's threads, those that attend: some cores are left to the threads that issue copies and kernels
+// and to MPI, which a team of all cores would make wait, and all of a step with them.
+int attending_threads(int threads);
+
 // Of a rank with so many cores next to its GPU, from measurements (docs/attention.md).
 AttentionCeilings described_ceilings(int cores);
 

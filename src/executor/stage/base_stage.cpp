@@ -8,6 +8,7 @@
 #include "executor/stage/message_times.hpp"
 #include "executor/stage/step_text.hpp"
 #include "optpipe/base/check.hpp"
+#include "optpipe/planner/attention.hpp"
 #include "optpipe/schedule/builder.hpp"
 #include "optpipe/schedule/validate.hpp"
 
@@ -231,7 +232,7 @@ bool BaseStage::run_host_step(const Program& program, const Step& step) {
   if (rows.rows > 0)
     host_attention_.attend(program.index_of(step, BufferKind::host_rows),
                            kv_.cpu_segments(place(program, step), rows), kv_.layout().format,
-                           options_.policy.attention_sparsity, options_.threads);
+                           options_.policy.attention_sparsity, planner::attending_threads(options_.threads));
   return true;
 }
 

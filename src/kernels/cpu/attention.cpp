@@ -10,6 +10,7 @@
 #include "kernels/cpu/attention_codes-inl.hpp"
 #include "kernels/cpu/attention_parts-inl.hpp"
 #include "kernels/cpu/attention_plan.hpp"
+#include "kernels/cpu/attention_units.hpp"
 #include "kernels/cpu/coded_heads.hpp"
 #include "kernels/cpu/keep_largest.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -337,6 +338,11 @@ void check(const AttentionTask& task, const RowFormat& kv) {
 }  // namespace
 
 void attention(std::span<const AttentionTask> tasks, const RowFormat& kv, int threads) {
+  attention_units(tasks, kv, threads, {}, {});
+}
+
+void attention_units(std::span<const AttentionTask> tasks, const RowFormat& kv, int threads,
+                     const AroundUnit& before, const AroundUnit& after) {
   OPTPIPE_CHECK(kv.run > 0, "head dimension {}", kv.run);
   for (const AttentionTask& task : tasks) check(task, kv);
   thread_local AttentionPlan own_plan;
@@ -344,8 +350,10 @@ void attention(std::span<const AttentionTask> tasks, const RowFormat& kv, int th
   plan.make(tasks, static_cast<std::int64_t>(kv.row_bytes()), threads);
   parallel_for(plan.units(), threads, [&](std::int64_t i) {
     const AttentionUnit unit = plan.unit(i);
+    if (before) before(unit);
     HWY_DYNAMIC_DISPATCH(attention_unit)
     (tasks[static_cast<std::size_t>(unit.task)], unit, kv);
+    if (after) after(unit);
   });
 }
 

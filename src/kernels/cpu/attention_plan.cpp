@@ -9,23 +9,45 @@ constexpr std::int64_t kQueries = 96;  // that share keys and values once widene
 constexpr std::int64_t kFewestQueries = 12;
 constexpr std::int64_t kRowBytes = 4096;  // contiguous piece of a cache row worth a stream of its own
 constexpr std::int64_t kLeastRowBytes = 1024;
+constexpr double kFull = 0.95, kFewRounds = 0.9;  // of what threads could do, where lengths and cores differ
+constexpr std::int64_t kRounds = 3;
 constexpr std::int64_t kUnitsPerThread = 4;  // dynamic scheduling evens out the rest
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// Bound by memory: long pieces matter most, then that threads end together. So the fewest units of a task are
+// taken that make kRounds over all threads, full to kFull, but no pieces below kLeastRowBytes for that, and
+// none above kRowBytes.
+std::int64_t heads_of_decode(std::int64_t heads, std::int64_t head_bytes, std::int64_t tasks,
+                             std::int64_t threads) {
+  const auto pieces = [&](std::int64_t bytes) {
+    return divide_up(heads, std::clamp<std::int64_t>(bytes / head_bytes, 1, heads));
+  };
+  const std::int64_t fewest = pieces(kRowBytes), most = std::max(fewest, pieces(kLeastRowBytes));
+  std::int64_t best = fewest;
+  double fullest = 0;
+  for (std::int64_t units = fewest; units <= heads; ++units) {
+    const std::int64_t all = tasks * units;
+    if (units > most && all - tasks >= threads) break;  // smaller pieces than wanted only for idle threads
+    double full = static_cast<double>(all) / static_cast<double>(divide_up(all, threads) * threads);
+    if (threads > 1 && all < kRounds * threads) full *= kFewRounds;
+    if (full <= fullest) continue;
+    best = units;
+    fullest = full;
+    if (full >= kFull) break;
+  }
+  return divide_up(heads, best);
+}
+
 }  // namespace
 
-AttentionPlan::Cut AttentionPlan::cut(const AttentionTask& task, std::int64_t head_bytes,
-                                      std::int64_t threads, std::int64_t units) {
+AttentionPlan::Cut AttentionPlan::cut(const AttentionTask& task, std::int64_t head_bytes, std::int64_t tasks,
+                                      std::int64_t threads) {
   Cut cut{.rows = task.rows, .heads = task.heads};
-  if (task.rows == 1) {  // bound by memory: long pieces matter more than even shares
-    // No thread idle, then enough units to end together, but no pieces below kLeastRowBytes for that.
-    const std::int64_t share = divide_up(task.heads, threads), even = divide_up(task.heads, units);
-    const std::int64_t wanted = std::min(share, std::max(even, kLeastRowBytes / head_bytes));
-    const std::int64_t most = std::max<std::int64_t>(1, std::min(wanted, kRowBytes / head_bytes));
-    if (cut.heads > 0) cut.heads_per_unit = divide_up(cut.heads, divide_up(cut.heads, most));
+  if (task.rows == 1) {
+    if (cut.heads > 0) cut.heads_per_unit = heads_of_decode(cut.heads, head_bytes, tasks, threads);
   } else {
-    const std::int64_t wanted = threads > 1 ? threads * kUnitsPerThread : 1;
+    const std::int64_t own = divide_up(threads, tasks), wanted = own > 1 ? own * kUnitsPerThread : 1;
     cut.rows_per_unit = kQueries;
     while (cut.units() < wanted && cut.rows_per_unit > kFewestQueries) cut.rows_per_unit /= 2;
   }
@@ -34,12 +56,10 @@ AttentionPlan::Cut AttentionPlan::cut(const AttentionTask& task, std::int64_t he
 
 void AttentionPlan::make(std::span<const AttentionTask> tasks, std::int64_t head_bytes, int threads) {
   const auto task_count = std::max<std::int64_t>(1, static_cast<std::int64_t>(tasks.size()));
-  const std::int64_t threads_a_task = divide_up(std::max(threads, 1), task_count);
-  const std::int64_t units_a_task = divide_up(threads > 1 ? threads * kUnitsPerThread : 1, task_count);
   cuts_.clear();
   units_before_.assign(1, 0);
   for (const AttentionTask& task : tasks) {
-    cuts_.push_back(cut(task, head_bytes, threads_a_task, units_a_task));
+    cuts_.push_back(cut(task, head_bytes, task_count, std::max(threads, 1)));
     units_before_.push_back(units_before_.back() + cuts_.back().units());
   }
 }

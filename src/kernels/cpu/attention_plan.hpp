@@ -30,8 +30,8 @@ class AttentionPlan {
     std::int64_t head_units() const { return (heads + heads_per_unit - 1) / heads_per_unit; }
     std::int64_t units() const { return row_units() * head_units(); }
   };
-  static Cut cut(const AttentionTask& task, std::int64_t head_bytes, std::int64_t threads,
-                 std::int64_t units);
+  static Cut cut(const AttentionTask& task, std::int64_t head_bytes, std::int64_t tasks,
+                 std::int64_t threads);
 
   std::vector<Cut> cuts_;                   // of each task
   std::vector<std::int64_t> units_before_;  // of each task; last: all
