@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "optpipe/kernels/cpu.hpp"
+#include "optpipe/kernels/quantized.hpp"
 #include "unit/kernels/support.hpp"
 
 namespace optpipe::kernels {
@@ -88,6 +89,46 @@ TEST_P(DecodeAttention, IsAppendAndAttention) {
                 << "older keys have changed";
           }
         }
+}
+
+// Threads share the heads of a row, whose codes and pairs lie apart.
+TEST_P(DecodeAttention, CodesAreAppendedByHeads) {
+  for (const StorageFormat storage : {StorageFormat::q4, StorageFormat::q8})
+    for (const std::int64_t dim : {64, 80, 128})
+      for (const int threads : {1, 3, 16}) {
+        constexpr std::int64_t kHeads = 7, kContext = 40;
+        const RowFormat cache{storage, DType::f16, dim};
+        testing::Random random(11);
+        const auto q = random.floats(kHeads * dim);
+        const Bytes row = cache.row_bytes(kHeads), last = (kContext - 1) * row;
+        std::vector<std::byte> keys(kContext * row), values(kContext * row);
+        for (std::int64_t p = 0; p < kContext; ++p)
+          for (auto* each : {&keys, &values})
+            narrow_row(cache, kHeads, random.floats(kHeads * dim).data(),
+                       each->data() + static_cast<Bytes>(p) * row);
+        auto own_keys = keys, own_values = values;  // their last rows are to be written
+        std::fill(own_keys.begin() + static_cast<std::ptrdiff_t>(last), own_keys.end(), std::byte{0xee});
+        std::fill(own_values.begin() + static_cast<std::ptrdiff_t>(last), own_values.end(), std::byte{0xee});
+        const auto k = random.floats(kHeads * dim), v = random.floats(kHeads * dim);
+        narrow_row(cache, kHeads, k.data(), keys.data() + last);
+        narrow_row(cache, kHeads, v.data(), values.data() + last);
+        std::vector<float> out(q.size()), expected(q.size());
+        const DecodeTask task{reinterpret_cast<const std::byte*>(q.data()),
+                              reinterpret_cast<const std::byte*>(k.data()),
+                              reinterpret_cast<const std::byte*>(v.data()),
+                              reinterpret_cast<std::byte*>(out.data()),
+                              own_keys.data(),
+                              own_values.data(),
+                              kContext,
+                              kHeads};
+        decode_attention({&task, 1}, DType::f32, cache, threads);
+        EXPECT_EQ(own_keys, keys) << name_of(storage) << dim << " on " << threads;
+        EXPECT_EQ(own_values, values) << name_of(storage) << dim << " on " << threads;
+        const AttentionTask whole{q.data(), keys.data(), values.data(), expected.data(), 1,
+                                  kContext, kHeads,      kHeads * dim,  kHeads * dim};
+        attention({&whole, 1}, cache, 1);
+        EXPECT_TRUE(same_bits(out, expected)) << name_of(storage) << dim << " on " << threads;
+      }
 }
 
 TEST_P(DecodeAttention, NoTasksAndNoHeadsDoNothing) {
