@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Runs the reference workloads of docs/performance.md, each beside its floor and, where asked for, beside FlexGen.
 
-  tools/campaign.py --optpipe build/default/bin/optpipe [--only W1,W3] [--flexgen DIR] [--json FILE]
+  tools/campaign.py --optpipe build/default/bin/optpipe [--only W1,W3] [--budget SECONDS] [--flexgen DIR] [--json FILE]
+  tools/campaign.py --dry-run            # commands and floors of all workloads, and what this machine cannot run
+  tools/campaign.py --optpipe build/default/bin/optpipe --only small      # a tiny run on CPU cores: does it all work?
 
-A workload that this machine cannot run is left out, and the reason is printed. Decode may be cut short and projected
+A workload that this machine cannot run is left out, and the reason is printed; so is, with --budget, one for which less
+time is left than its floor and a minute of preparation. Decode may be cut short and projected
 (`optpipe bench --cut-gen-len`): such rows are marked. DIR is a clone of FlexGen; it runs with its own Python, offline,
 on random weights, with the same flags, cut and projected in its own way.
 """
@@ -15,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from floor import CEILINGS, Floor, Workload, floor_of
@@ -34,6 +38,8 @@ WORKLOADS = {
     "30B": (Workload("opt-30b", 24, 1, ALL, ranks=2), 0, [], True),
     "30B x4": (Workload("opt-30b", 24, 1, ALL, ranks=4), 0, [], True),
 }
+# On CPU cores, for which no ceilings are known: only asked for by name.
+SMALL = {"small": (Workload("opt-125m", 2, 1, ALL, prompt=8, new=4), 0, ["--device", "cpu"], False)}
 
 
 def gpus():
@@ -68,17 +74,25 @@ def why_not(workload, floor, cards):
     return None
 
 
-def run_optpipe(arguments, workload, cut, more):
+def on_cores(more):
+    return "--device" in more
+
+
+def command_of(arguments, workload, cut, more):
     command = [arguments.optpipe, "bench", "--path", "DUMMY", "--no-log", "--verbose", "0", *workload.flags, *more]
     if cut:
         command += ["--cut-gen-len", str(cut)]
     if workload.attention == "split" and arguments.attention:
         command += ["--attention", arguments.attention]
+    if workload.ranks > 1:
+        command = ["mpirun", "-n", str(workload.ranks), *arguments.mpirun.split(), *command]
+    return command
+
+
+def run_optpipe(arguments, workload, cut, more):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        command += ["--json", str(report)]
-        if workload.ranks > 1:
-            command = ["mpirun", "-n", str(workload.ranks), *arguments.mpirun.split(), *command]
+        command = [*command_of(arguments, workload, cut, more), "--json", str(report)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.timeout)
         if done.returncode != 0:
             return None, (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -129,22 +143,36 @@ def run_flexgen(arguments, workload, cut):
     return float(found[-1]), None
 
 
-def measure(arguments, name, cards):
-    workload, cut, more, has_peer = WORKLOADS[name]
+def describe(name, cards):
+    """What is known before a run: the row, and why the workload is left out here (None: it is not)."""
+    workload, _, more, _ = {**WORKLOADS, **SMALL}[name]
+    row = {"workload": name, "model": workload.model, "batches": f"{workload.batch}x{workload.gpu_batches}",
+           "ranks": workload.ranks}
+    if on_cores(more):
+        return {**row, "machine": "cores", "floor_token_s": None}, None
     card = next((known for known in CEILINGS if cards and known in cards[0][0]), "H200")
     floor = floor_of(workload, CEILINGS[card])
-    row = {"workload": name, "model": workload.model, "batches": f"{workload.batch}x{workload.gpu_batches}",
-           "ranks": workload.ranks, "machine": f"{workload.ranks} x {card}", "floor_token_s": floor.token_s,
-           "floor_binds": {"prefill": Floor.binds(floor.prefill), "decode": Floor.binds(floor.decode_step)}}
-    reason = why_not(workload, floor, cards)
+    row |= {"machine": f"{workload.ranks} x {card}", "floor_token_s": floor.token_s, "floor_s": floor.total_s,
+            "floor_binds": {"prefill": Floor.binds(floor.prefill), "decode": Floor.binds(floor.decode_step)}}
+    return row, why_not(workload, floor, cards)
+
+
+def measure(arguments, name, cards, left_s=float("inf")):
+    workload, cut, more, has_peer = {**WORKLOADS, **SMALL}[name]
+    row, reason = describe(name, cards)
+    steps = workload.new if cut == 0 else cut
+    needed = 60 + row.get("floor_s", 0) * steps / workload.new
+    if reason is None and left_s < needed:
+        reason = f"{needed:.0f} s are wanted at least, {max(left_s, 0):.0f} s of the budget are left"
     if reason:
         return {**row, "skipped": reason}
     report, failure = run_optpipe(arguments, workload, cut, more)
     if failure:
-        return {**row, "skipped": failure}
+        return {**row, "failed": failure}
     result = report["result"]
     row |= {"token_s": result["total_token_s"], "prefill_s": result["prefill_s"], "decode_s": result["decode_s"],
-            "projected": result["projected"], "ratio": result["total_token_s"] / floor.token_s,
+            "projected": result["projected"],
+            "ratio": result["total_token_s"] / row["floor_token_s"] if row["floor_token_s"] else None,
             "binds": {phase: [(rank["phases"][phase] or {}).get("binds") for rank in report["ranks"]]
                       for phase in ("prefill", "decode")}}
     if arguments.flexgen and has_peer:
@@ -153,19 +181,38 @@ def measure(arguments, name, cards):
 
 
 def to_line(row):
-    head = f"{row['workload']:<7}{row['model']:<10}{row['batches']:<6}{row['machine']:<9}{row['floor_token_s']:>8.1f}"
-    if "skipped" in row:
-        return f"{head}  left out: {row['skipped']}"
+    floor = f"{row['floor_token_s']:.1f}" if row["floor_token_s"] else "-"
+    head = f"{row['workload']:<7}{row['model']:<10}{row['batches']:<6}{row['machine']:<9}{floor:>8}"
+    for outcome, words in (("skipped", "left out"), ("failed", "failed")):
+        if outcome in row:
+            return f"{head}  {words}: {row[outcome]}"
     flexgen = row.get("flexgen_token_s")
+    ratio = f"{row['ratio']:.0%}" if row["ratio"] is not None else "-"
     binds = ", ".join(f"{phase}: {'/'.join(dict.fromkeys(map(str, ranks)))}" for phase, ranks in row["binds"].items())
-    return (f"{head}{row['token_s']:>10.1f}{'*' if row['projected'] else ' '}{row['ratio']:>6.0%}{row['prefill_s']:>9.3f}"
+    return (f"{head}{row['token_s']:>10.1f}{'*' if row['projected'] else ' '}{ratio:>6}{row['prefill_s']:>9.3f}"
             f"{row['decode_s']:>9.2f}{f'{flexgen:.1f}' if flexgen else '-':>9}  {binds}")
+
+
+def print_plan(arguments, names, cards):
+    for name in names:
+        workload, cut, more, _ = {**WORKLOADS, **SMALL}[name]
+        row, reason = describe(name, cards)
+        if row["floor_token_s"]:
+            binds = ", ".join(f"{phase}: {what}" for phase, what in row["floor_binds"].items())
+            print(f"{name}: floor {row['floor_token_s']:.1f} token/s on {row['machine']} ({binds})")
+        else:
+            print(f"{name}: on {row['machine']}, whose ceilings are not known")
+        print("  " + " ".join(command_of(arguments, workload, cut, more)))
+        if reason:
+            print(f"  not here: {reason}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--optpipe", required=True)
-    parser.add_argument("--only", help="names with commas between: " + ",".join(WORKLOADS))
+    parser.add_argument("--optpipe", help="the program")
+    parser.add_argument("--only", help="names with commas between: " + ",".join([*WORKLOADS, *SMALL]))
+    parser.add_argument("--dry-run", action="store_true", help="print commands and floors, run nothing")
+    parser.add_argument("--budget", type=float, default=float("inf"), help="seconds for all runs together")
     parser.add_argument("--mpirun", default="--oversubscribe --allow-run-as-root", help="flags of mpirun")
     parser.add_argument("--attention", help="value of --attention where attention may be split (default: the program's)")
     parser.add_argument("--flexgen", metavar="DIR", help="also run FlexGen from this clone")
@@ -174,23 +221,33 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="rows as JSON")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else list(WORKLOADS)
-    unknown = [name for name in names if name not in WORKLOADS]
+    unknown = [name for name in names if name not in WORKLOADS and name not in SMALL]
     if unknown:
-        parser.error(f"--only: there is no workload {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
+        parser.error(f"--only: there is no workload {', '.join(unknown)}; there are {', '.join([*WORKLOADS, *SMALL])}")
+    cards = gpus()
+    if arguments.dry_run:
+        arguments.optpipe = arguments.optpipe or "optpipe"
+        return print_plan(arguments, names, cards)
+    if not arguments.optpipe:
+        parser.error("--optpipe is missing: where is the program?")
     arguments.optpipe = shutil.which(arguments.optpipe) or parser.error(f"--optpipe: {arguments.optpipe} cannot be run")
     if arguments.flexgen and not os.path.isdir(os.path.join(arguments.flexgen, "flexgen")):
         parser.error(f"--flexgen: {arguments.flexgen} holds no folder flexgen")
-    cards, rows = gpus(), []
+    rows, end = [], time.monotonic() + arguments.budget
+    longest = arguments.timeout
     print("                                   floor   token/s  ratio  prefill   decode  FlexGen  what binds; *: projected")
     for name in names:
+        left_s = end - time.monotonic()
+        arguments.timeout = min(longest, max(left_s, 1))
         try:
-            rows.append(measure(arguments, name, cards))
+            rows.append(measure(arguments, name, cards, left_s))
         except subprocess.TimeoutExpired:
-            rows.append({"workload": name, "model": "", "batches": "", "machine": "", "floor_token_s": 0,
-                         "skipped": f"not done after {arguments.timeout:.0f} s"})
+            rows.append({**describe(name, cards)[0], "failed": f"not done after {arguments.timeout:.0f} s"})
         print(to_line(rows[-1]), flush=True)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n")
+    if any("failed" in row for row in rows):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
