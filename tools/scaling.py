@@ -23,7 +23,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKLOAD = ["--model", "facebook/opt-125m", "--path", "DUMMY", "--prompt-len", "128", "--gen-len", "32"]
-ACTIVITIES = ["compute", "host", "load", "store", "disk_read", "disk_write", "send", "recv", "waiting", "fill", "drain"]
+# Told apart by eyes that see no difference of red and green, too; what is no work is grey. As in plot_trace.py.
+ACTIVITIES = {
+    "compute": "#4477aa", "host": "#66ccee", "load": "#ee6677", "store": "#aa3377", "disk_read": "#ccbb44",
+    "disk_write": "#999933", "send": "#88cc88", "recv": "#228833", "waiting": "#bbbbbb", "fill": "#e4e4e4", "drain": "#888888",
+}
+MODES = {"weak": "#0072b2", "strong": "#d55e00"}
 
 
 def mpi_flags():
@@ -126,10 +131,12 @@ def plot(rows, title, folder):
         middle = [row["total_token_s"] for row in own]
         low = [m - min(row["total_token_s_each"]) for m, row in zip(middle, own)]
         high = [max(row["total_token_s_each"]) - m for m, row in zip(middle, own)]
-        drawn = throughput.errorbar(ranks, middle, yerr=[low, high], marker="o", capsize=3, label=mode)
-        throughput.plot(ranks, [middle[0] * n / ranks[0] for n in ranks], "--", color=drawn[0].get_color(), alpha=0.4)
-        share.plot(ranks, [100 * efficiency(row, rows) for row in own], "o-", label=f"{mode}, all")
-        share.plot(ranks, [100 * efficiency(row, rows, "decode_token_s") for row in own], "s:", label=f"{mode}, decode")
+        colour = MODES[mode]
+        throughput.errorbar(ranks, middle, yerr=[low, high], marker="o", capsize=3, color=colour, label=mode)
+        throughput.plot(ranks, [middle[0] * n / ranks[0] for n in ranks], "--", color=colour, alpha=0.4)
+        share.plot(ranks, [100 * efficiency(row, rows) for row in own], "o-", color=colour, label=f"{mode}, all")
+        share.plot(ranks, [100 * efficiency(row, rows, "decode_token_s") for row in own], "s:", color=colour,
+                   markerfacecolor="white", label=f"{mode}, decode")
     all_ranks = sorted({row["ranks"] for row in rows})
     for axes in (throughput, share):
         axes.set_xticks(all_ranks)
@@ -137,20 +144,20 @@ def plot(rows, title, folder):
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    throughput.set_ylabel("token/s (dashed: linear)")
+    throughput.set_ylabel("total throughput, token/s (dashed: linear)")
     share.set_ylabel("efficiency, %")
 
     own = [row for row in rows if row["mode"] == modes[0]]
     names = [f"{row['ranks']}\n{phase}" for row in own for phase in ("prefill", "decode")]
     bottom = [0.0] * len(names)
-    colours = plt.get_cmap("tab20").colors
-    for colour, activity in zip(colours, ACTIVITIES):
+    for activity, colour in ACTIVITIES.items():
         values = [100 * row["shares"][phase][activity] for row in own for phase in ("prefill", "decode")]
         if max(values) < 0.5:
             continue
         split.bar(names, values, bottom=bottom, label=activity, color=colour)
         bottom = [b + v for b, v in zip(bottom, values)]
     split.set_ylabel(f"share of all ranks' time, % ({modes[0]})")
+    split.set_xlabel("ranks, phase")
     split.tick_params(axis="x", labelsize=7)
     split.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     figure.suptitle(title, fontsize=10)

@@ -1,5 +1,6 @@
 // What bench prints, logs and writes as JSON says the same.
 #include <cmath>
+#include <fstream>
 #include <regex>
 #include <sstream>
 
@@ -89,6 +90,28 @@ TEST(BenchReport, ValidatesCutsOfARunThatWasNotCut) {
   EXPECT_EQ(cuts, (std::vector{2, 4, 8}));
   EXPECT_THAT(finished.out, testing::HasSubstr("projection checked: "));
   EXPECT_EQ(finished.err.find("full length"), std::string::npos) << "no second run";
+}
+
+// A description that `optpipe probe --json` could have written gives the floors.
+TEST(BenchReport, FloorsComeFromTheMachineThatIsNamed) {
+  const Folder folder;
+  json machine = json::parse(read_file(source_file("docs/machines/h100.json")));
+  machine["name"] = "a node of this test";
+  machine["device"]["is_gpu"] = false;
+  std::ofstream(folder / "machine.json") << machine;
+  const Words words = Words{"--prompt-len", "8", "--gen-len", "3", "--no-log"} + percent("50 50 0 100 100 0");
+  const auto [finished, report] = run(words + Words{"--machine", folder / "machine.json"}, folder);
+  EXPECT_EQ(report["machine"], "a node of this test");
+  const auto& decode = report["ranks"][0]["resources"]["decode"];
+  EXPECT_GT(decode["compute"]["floor_s"], 0);
+  // What was loaded, at this machine's rate of copies.
+  const auto floor_s = decode["load"]["floor_s"].get<double>();
+  EXPECT_GT(floor_s, 0);
+  for (auto& rate : machine["device"]["products"]) rate["flops_s"] = rate["flops_s"].get<double>() / 2;
+  std::ofstream(folder / "slower.json") << machine;
+  const auto slower = run(words + Words{"--machine", folder / "slower.json"}, folder).report;
+  EXPECT_GT(slower["ranks"][0]["resources"]["decode"]["compute"]["floor_s"], decode["compute"]["floor_s"]);
+  EXPECT_TRUE(run(words, folder).report["ranks"][0]["resources"]["decode"]["load"]["floor_s"].is_null());
 }
 
 TEST(BenchReport, SplitsAddUp) {
