@@ -66,9 +66,11 @@ std::string to_string(const StageSlice& slice) {
 
 std::vector<StageSlice> cut_stages(const ModelConfig& config,
                                    const std::vector<std::int64_t>& layers_per_stage) {
-  const auto sum = std::accumulate(layers_per_stage.begin(), layers_per_stage.end(), std::int64_t{0});
-  const bool positive = std::ranges::all_of(layers_per_stage, [](auto layers) { return layers > 0; });
-  if (!positive || sum != config.layers)
+  // Each is bounded first, so that the sum cannot wrap round to the right number.
+  const bool sound = std::ranges::all_of(layers_per_stage,
+                                         [&](auto layers) { return layers > 0 && layers <= config.layers; });
+  if (!sound ||
+      std::accumulate(layers_per_stage.begin(), layers_per_stage.end(), std::int64_t{0}) != config.layers)
     throw UsageError(fmt::format("layers per stage {} should be positive and add up to the model's {} layers",
                                  fmt::join(layers_per_stage, ","), config.layers));
   std::vector<StageSlice> slices;

@@ -13,6 +13,14 @@
 namespace optpipe::test {
 namespace {
 
+// A program under ThreadSanitizer takes ten times as long.
+constexpr int kPatience =
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    4;
+#else
+    1;
+#endif
+
 // A temporary file without a name: output of any size, no pipe to fill up.
 int open_temporary() {
   char name[] = "/tmp/optpipe-test-XXXXXX";
@@ -33,7 +41,7 @@ std::string read_all(int descriptor) {
 }
 
 int wait_for(pid_t child, int seconds) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(kPatience * seconds);
   int status = 0;
   while (waitpid(child, &status, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() > deadline) {

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
+
 #include "optpipe/base/error.hpp"
 
 namespace optpipe::model {
@@ -43,6 +45,8 @@ TEST(Slices, ByHand) {
   EXPECT_EQ(layers_of(cut_stages(config, {5, 4, 3})), (std::vector<std::int64_t>{5, 4, 3}));
   EXPECT_THROW(cut_stages(config, {5, 4}), UsageError);
   EXPECT_THROW(cut_stages(config, {12, 0}), UsageError);
+  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
+  EXPECT_THROW(cut_stages(config, {kMost, kMost, 14}), UsageError) << "whose sum wraps round to 12";
 }
 
 TEST(Slices, MoreStagesThanLayersAreRefused) {
