@@ -126,13 +126,14 @@ def main():
     parser.add_argument("--program", default=str(ROOT / "build/default/bin/optpipe"))
     parser.add_argument("--gpus", type=int, default=0, help="ranks with a GPU each, instead of three CPU ranks")
     parser.add_argument("--comm-device", default="cpu", choices=["cpu", "gpu"])
+    parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--show", action="store_true", help="the first message of each fault, too")
     options = parser.parse_args()
     ranks = options.gpus or 3
     faults = gpu_faults(options.program, options.comm_device) if options.gpus else cpu_faults()
     failed = False
     print("| fault | times | end: median | worst | status | messages | left behind | lost |\n| " + "--- | " * 8)
-    for fault in faults:
+    for fault in [fault for fault in faults if options.only in fault.name]:
         outcomes = []
         for i in range(options.times):
             with tempfile.TemporaryDirectory() as folder:
