@@ -68,15 +68,17 @@ void check_interrupted(const GenerateOptions& options, const Desk& desk) {
 
 void run_job(const GenerateOptions& options, comm::Transport& transport) {
   Job job;
+  memory::Policy wanted;
   std::optional<Desk> desk;  // on rank 0
   executor::agree(transport, [&] {
     job = prepare_job(options.model, options.run, transport);
+    wanted = with_weight_format(job, options.run.policy, transport);
     if (transport.is_first()) desk.emplace(options, job.config, *job.weights, job.gpu.has_value());
   });
   bind_job(job, options.run, transport);
   const auto sequences = executor::share_sequences(
       transport, desk ? desk->generation().sequences() : std::vector<memory::Sequence>{});
-  auto policy = fit_policy(options.run.policy, sequences.size(), transport.size());
+  auto policy = fit_policy(wanted, sequences.size(), transport.size());
   const auto rounds = memory::make_rounds(sequences, policy, transport.size());
   policy = place_attention(job, policy, rounds, transport);
 

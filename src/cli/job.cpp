@@ -59,6 +59,12 @@ Job prepare_job(const ModelOptions& model, const RunOptions& run, const comm::Tr
   return job;
 }
 
+memory::Policy with_weight_format(const Job& job, memory::Policy policy, const comm::Transport& transport) {
+  policy.weight_format =
+      executor::weight_format(job.config, slice_of(job, transport), *job.weights, policy.weight_format);
+  return policy;
+}
+
 void bind_job(Job& job, const RunOptions& run, comm::Transport& transport) {
   job.binding = executor::bind_rank(transport, job.gpu, bind_mode(run));
   job.threads = thread_count(run, job.binding->placement());

@@ -36,6 +36,10 @@ Job prepare_job(const ModelOptions& model, const RunOptions& run, const comm::Tr
 // NUMA nodes each rank works on, and binds it.
 void bind_job(Job& job, const RunOptions& run, comm::Transport& transport);
 
+// The policy with the format in which weights are kept: --weight-format or, without one, the checkpoint's
+// own. On this rank alone, so call it inside executor::agree. Throws InputError.
+memory::Policy with_weight_format(const Job& job, memory::Policy policy, const comm::Transport& transport);
+
 // What a command adds to its stage.
 struct StageRequest {
   memory::Policy policy;

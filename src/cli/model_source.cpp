@@ -5,6 +5,8 @@
 #include <filesystem>
 
 #include "optpipe/base/error.hpp"
+#include "optpipe/executor/stage.hpp"
+#include "optpipe/model/slice.hpp"
 
 namespace optpipe::cli {
 
@@ -42,6 +44,16 @@ std::unique_ptr<model::Checkpoint> open_weights(const ModelOptions& options,
       !folder.empty() && !fs::is_directory(options.model, ignored))
     return model::open_checkpoint(folder);
   return model::open_checkpoint(options.path.empty() ? options.model : options.path);
+}
+
+StorageFormat planned_weight_format(const ModelOptions& options, const model::ModelConfig& config,
+                                    StorageFormat wanted) {
+  std::error_code ignored;
+  // The only file that holds quantized matrices (optpipe quantize).
+  if (is_quantized(wanted) || !fs::exists(fs::path(options.model) / "model.safetensors", ignored))
+    return wanted;
+  const auto weights = open_weights(options, config);
+  return executor::weight_format(config, model::balance_stages(config, 1).front(), *weights, wanted);
 }
 
 }  // namespace optpipe::cli

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"
+#include "cli/model_source.hpp"
 #include "cli/output_file.hpp"
 #include "cli/plan_report.hpp"
 #include "cli/rank_setup.hpp"
@@ -18,7 +19,7 @@ namespace optpipe::cli {
 namespace {
 
 // A plan needs no weights: a folder with config.json, or a size's name.
-model::ModelConfig read_config(const ModelOptions& options) {
+model::ModelConfig config_of(const ModelOptions& options) {
   std::error_code ignored;
   return std::filesystem::is_directory(options.model, ignored) ? model::load_config(options.model)
                                                                : model::config_of_size(options.model);
@@ -125,6 +126,7 @@ void plan_policy(const PlanOptions& options, const simulator::Site& site, const 
   PlannedRun run;
   run.site = site;
   run.policy = options.run.policy;
+  run.policy.weight_format = planned_weight_format(options.model, config, run.policy.weight_format);
   const auto prompts = options.prompts > 0 ? options.prompts : run.policy.prompts_in_flight(options.ranks);
   run.request =
       simulator::make_request(site, config, cut_model(options.run, config, options.ranks), config.dtype,
@@ -145,7 +147,7 @@ void plan_policy(const PlanOptions& options, const simulator::Site& site, const 
 }  // namespace
 
 void plan(const PlanOptions& options) {
-  const auto config = read_config(options.model);
+  const auto config = config_of(options.model);
   check_lengths(options, config);
   const auto site = make_site(options);
   if (options.search)

@@ -5,10 +5,10 @@
 
 #include <array>
 #include <chrono>
-#include <thread>
 
 #include "cli/commands.hpp"
 #include "cli/model_source.hpp"
+#include "cli/rank_setup.hpp"
 #include "optpipe/base/error.hpp"
 #include "optpipe/base/units.hpp"
 
@@ -58,7 +58,9 @@ void quantize(const QuantizeOptions& options) {
   const fs::path folder = options.output;
   make_folder(folder);
   const auto begin = std::chrono::steady_clock::now();
-  const auto threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  comm::Alone alone;
+  const auto binding = executor::bind_rank(alone, {}, executor::BindMode::none);
+  const int threads = thread_count({}, binding->placement());
   const auto result =
       executor::write_quantized(config, *weights, options.format, folder / "model.safetensors", threads);
   copy_companions(options.model.model, folder);

@@ -24,6 +24,26 @@ TEST(Quantize, GivesTheSameTokensAsQuantizingAtTheStart) {
   }
 }
 
+// What is reported and planned is what is kept, not what was asked for.
+TEST(Quantize, ReportsAndPlansNameTheFormatOfTheWeights) {
+  const Folder folder;
+  const auto output = folder / "new", report = folder / "report.json";
+  ASSERT_EQ(run_optpipe({"quantize", "--model", bundled_model().string(), "--output", output}).status, 0);
+  const Words bench{"bench", "--model",          output, "--prompt-len", "8", "--gen-len",
+                    "2",     "--gpu-batch-size", "1",    "--no-log"};
+  const auto ran = run_optpipe(bench + Words{"--json", report});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_EQ(nlohmann::json::parse(read_file(report))["input"]["weight_format"], "4bit");
+  const Words plan{"plan", "--machine", "h100", "--model"},
+      rest{"--prompt-len", "8", "--gen-len", "2", "--gpu-batch-size", "1"};
+  const auto own = run_optpipe(plan + Words{output} + rest);
+  ASSERT_EQ(own.status, 0) << own.err;
+  EXPECT_EQ(
+      own.out,
+      run_optpipe(plan + Words{bundled_model().string()} + rest + Words{"--weight-format", "4bit"}).out);
+  EXPECT_NE(own.out, run_optpipe(plan + Words{bundled_model().string()} + rest).out);
+}
+
 TEST(Quantize, RefusesWhatItCannotDo) {
   const Folder folder;
   const auto model = bundled_model().string(), output = folder / "new";

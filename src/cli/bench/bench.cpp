@@ -44,6 +44,7 @@ class Benchmark {
     executor::agree(transport_, [&] {
       check_ranks(options_, transport_);
       job_ = prepare_job(options_.model, options_.run, transport_);
+      options_.run.policy = with_weight_format(job_, options_.run.policy, transport_);
       workload_ = plan_workload(options_, job_.config, transport_.size());
       check_machine(options_, job_);
       if (transport_.is_first()) desk_.emplace(options_, job_.config);
