@@ -134,7 +134,8 @@ void check_policy(RunOptions& o) {
     throw UsageError("--attention-share goes with --attention split");
   if (o.policy.attention_sparsity < 1 && is_quantized(o.policy.kv_format))
     throw UsageError(
-        "--attn-sparsity goes with keys and values in the model's own format, not quantized ones");
+        "--attn-sparsity does not go with quantized keys and values; use --kv-format native, or leave it "
+        "out");
   if (o.policy.x_cache) check_x_cache(o.policy);
 }
 
