@@ -13,6 +13,7 @@
 #include "cli/stop_request.hpp"
 #include "optpipe/comm/link_speed.hpp"
 #include "optpipe/executor/pipeline.hpp"
+#include "optpipe/planner/prefill.hpp"
 
 namespace optpipe::cli {
 namespace {
@@ -81,6 +82,8 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
   auto policy = fit_policy(wanted, sequences.size(), transport.size());
   const auto rounds = memory::make_rounds(sequences, policy, transport.size());
   policy = place_attention(job, policy, rounds, transport);
+  policy = planner::settle_prefill(policy, rounds, transport.size(), job.config.dtype,
+                                   job.gpu ? planner::Backend::cuda : planner::Backend::cpu);
 
   std::optional<metrics::Trace> trace;
   if (!options.trace.empty()) trace.emplace(transport);

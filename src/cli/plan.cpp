@@ -12,6 +12,7 @@
 #include "optpipe/base/environment.hpp"
 #include "optpipe/base/error.hpp"
 #include "optpipe/planner/attention.hpp"
+#include "optpipe/planner/prefill.hpp"
 #include "optpipe/planner/refusal.hpp"
 #include "optpipe/probe/probe.hpp"
 
@@ -116,10 +117,13 @@ void find_best(const PlanOptions& options, const simulator::Site& site, const mo
 memory::Policy settle(const PlannedRun& run) {
   const auto& request = run.request;
   const int ranks = static_cast<int>(request.slices.size());
-  return planner::settle_attention(run.policy, request.config, request.slices,
-                                   memory::make_rounds(request.sequences, run.policy, ranks),
-                                   request.ranks.front().weights, request.ranks.front().backend,
-                                   simulator::attention_ceilings(run.site.machine, run.policy.kv_format));
+  const auto rounds = memory::make_rounds(request.sequences, run.policy, ranks);
+  const auto& rank = request.ranks.front();
+  return planner::settle_prefill(
+      planner::settle_attention(run.policy, request.config, request.slices, rounds, rank.weights,
+                                rank.backend,
+                                simulator::attention_ceilings(run.site.machine, run.policy.kv_format)),
+      rounds, ranks, rank.weights, rank.backend);
 }
 
 void plan_policy(const PlanOptions& options, const simulator::Site& site, const model::ModelConfig& config) {

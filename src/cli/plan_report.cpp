@@ -94,6 +94,7 @@ nlohmann::json input_of(const planner::RunRequest& request, const memory::Policy
           {"gpu_batch_size", policy.gpu_batch_size},
           {"num_gpu_batches", policy.gpu_batches},
           {"micro_batches", policy.micro_batches_for(static_cast<int>(request.ranks.size()))},
+          {"prefill_pieces", policy.prefill_cut().pieces},
           {"weight_format", name_of(policy.weight_format)},
           {"kv_format", policy.kv_format_name()}};
 }

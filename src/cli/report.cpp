@@ -28,6 +28,7 @@ nlohmann::json describe_input(const RunOptions& run, const model::ModelConfig& c
           {"gpu_batch_size", policy.gpu_batch_size},
           {"num_gpu_batches", policy.gpu_batches},
           {"micro_batches", policy.micro_batches_for(ranks)},
+          {"prefill_pieces", policy.prefill_cut().pieces},
           {"overlap", policy.overlap},
           {"weight_format", name_of(policy.weight_format)},
           {"kv_format", policy.kv_format_name()},

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "optpipe/base/check.hpp"
 #include "optpipe/base/error.hpp"
 
@@ -36,6 +38,13 @@ const char* name_of(Tier tier) {
 
 std::int64_t Policy::prompts_in_flight(int ranks) const {
   return gpu_batch_size * gpu_batches * micro_batches_for(ranks);
+}
+
+PrefillCut Policy::prefill_cut() const {
+  if (prefill_pieces <= 1 || (stages == Stages::looped && !hidden.all_on_device())) return {};
+  if (prefill_pieces <= gpu_batches) return {prefill_pieces, 1};
+  const auto parts = std::min((prefill_pieces + gpu_batches - 1) / gpu_batches, gpu_batch_size);
+  return {gpu_batches * parts, static_cast<int>(parts)};
 }
 
 namespace {

@@ -45,15 +45,35 @@ std::int64_t Round::shared_positions() const {
   return positions;
 }
 
+// A sequence belongs where its middle token does.
+Places places_of_part(const GpuBatch& batch, int part, int parts) {
+  std::int64_t total = 0, before = 0;
+  for (const Sequence& sequence : batch) total += sequence.prompt_tokens;
+  Places places{batch.size(), batch.size()};
+  for (std::size_t p = 0; p < batch.size(); ++p) {
+    const auto middle = 2 * before + batch[p].prompt_tokens;  // in halves of a token
+    before += batch[p].prompt_tokens;
+    const auto own = static_cast<int>(middle * parts / (2 * total));
+    if (own >= part) places.begin = std::min(places.begin, p);
+    if (own > part) return {places.begin, p};
+  }
+  return places;
+}
+
 // One prompt may always enter a batch, even if all other places of it are taken.
-std::int64_t Round::most_rows() const {
+std::int64_t Round::most_rows(int parts) const {
+  if (!waiting.empty()) parts = 1;  // a batch may be full of new prompts in any token step
   std::int64_t longest = 0, most = 0;
   for (const Sequence& sequence : waiting) longest = std::max(longest, sequence.prompt_tokens);
   for (const auto& micro_batch : micro_batches)
     for (const auto& batch : micro_batch) {
-      std::int64_t rows = 0;
-      for (const Sequence& sequence : batch) rows += sequence.prompt_tokens;
-      most = std::max({most, rows, longest + static_cast<std::int64_t>(batch.size())});
+      most = std::max(most, longest + static_cast<std::int64_t>(batch.size()));
+      for (int part = 0; part < parts; ++part) {
+        const Places places = places_of_part(batch, part, parts);
+        std::int64_t rows = 0;
+        for (std::size_t p = places.begin; p < places.end; ++p) rows += batch[p].prompt_tokens;
+        most = std::max(most, rows);
+      }
     }
   return most;
 }

@@ -220,10 +220,12 @@ std::string flags_of(const Policy& policy) {
   const std::string stages = policy.stages == memory::Stages::looped
                                  ? fmt::format(" --stages looped --chunk-layers {}", policy.chunk_layers)
                                  : "";
-  return fmt::format("--percent {:g} {:g} {:g} {:g} {:g} {:g} --gpu-batch-size {} --num-gpu-batches {}{}",
+  const std::string pieces =
+      policy.prefill_pieces > 1 ? fmt::format(" --prefill-pieces {}", policy.prefill_pieces) : "";
+  return fmt::format("--percent {:g} {:g} {:g} {:g} {:g} {:g} --gpu-batch-size {} --num-gpu-batches {}{}{}",
                      policy.weights.device, policy.weights.host, policy.kv.device, policy.kv.host,
                      policy.hidden.device, policy.hidden.host, policy.gpu_batch_size, policy.gpu_batches,
-                     stages);
+                     stages, pieces);
 }
 
 }  // namespace optpipe::planner

@@ -18,7 +18,7 @@ schedule::Offload offload_of(const memory::TierShares& shares) {
 BatchBounds bounds_of(const std::vector<memory::Round>& rounds, const memory::Policy& policy, int ranks) {
   BatchBounds bounds{.micro_batches = policy.micro_batches_for(ranks), .gpu_batches = policy.gpu_batches};
   for (const auto& round : rounds) {
-    bounds.rows = std::max(bounds.rows, round.most_rows());
+    bounds.rows = std::max(bounds.rows, round.most_rows(policy.prefill_cut().parts));
     const auto see = [&](const memory::Sequence& sequence) {
       bounds.prompt = std::max(bounds.prompt, sequence.prompt_tokens);
       bounds.positions = std::max(bounds.positions, sequence.kv_positions());
@@ -41,6 +41,7 @@ StagePlan plan_stage(const StageRequest& request) {
   plan.backend = backend;
   plan.device_link = gpu && device_link;
   plan.neighbours = (slice.receives_hidden() ? 1 : 0) + (slice.sends_hidden() ? 1 : 0);
+  plan.prefill = policy.prefill_cut();
   plan.bounds = bounds_of(rounds, policy, ranks);
   plan.needs =
       gpu ? cuda::needs(config, slice, plan.bounds, !device_link, policy.weight_format, policy.x_cache)
@@ -62,6 +63,7 @@ StagePlan plan_stage(const StageRequest& request) {
   passage.slice = slice;
   passage.micro_batches = plan.bounds.micro_batches;
   passage.gpu_batches = plan.bounds.gpu_batches;
+  passage.prefill = plan.prefill;
   passage.hidden = offload_of(policy.hidden);
   passage.hidden_slots = kHiddenSlots;
   plan.hidden = plan_hidden(plan.bounds.rows, config.hidden, policy, passage, plan.needs.hidden);
@@ -86,11 +88,18 @@ std::int64_t most_steps(const StagePlan& plan, const model::StageSlice& slice, c
       when(slice.embedding, 2);
   const std::int64_t of_batch = slice.layers * of_layer + when(slice.head, of_head) + in_and_out;
   const auto visits = slice.layers + when(slice.head, 1);
+  // Looped stages keep what they have loaded for all micro-batches.
+  const bool reloads = slice.run_count() == 1 && (plan.weights.layers_move || plan.weights.head_moves);
   const auto batches = static_cast<std::int64_t>(round.micro_batches.front().size());
   const std::int64_t of_micro_batch = batches * of_batch + when(plan.weights.stages > 0, visits);
   const std::int64_t of_micro_batch_in_decode = batches * slice.layers * of_layer_in_decode;
+  // Prefill in pieces: weights may be loaded for each of them, and each part of a batch has steps of its own.
+  const std::int64_t more_in_prefill =
+      (plan.prefill.pieces - 1) * visits * (when(reloads, batches) + when(plan.weights.stages > 0, 1)) +
+      (plan.prefill.parts - 1) * batches * (of_batch + slice.layers * of_layer_in_decode);
   return static_cast<std::int64_t>(round.micro_batches.size()) *
-         (round.token_steps() * of_micro_batch + (round.token_steps() - 1) * of_micro_batch_in_decode);
+         (round.token_steps() * of_micro_batch + (round.token_steps() - 1) * of_micro_batch_in_decode +
+          more_in_prefill);
 }
 
 schedule::StageParameters schedule_parameters(const StagePlan& plan, const model::StageSlice& slice,
@@ -103,6 +112,7 @@ schedule::StageParameters schedule_parameters(const StagePlan& plan, const model
   p.token_steps = round.token_steps();
   p.micro_batches = static_cast<std::int64_t>(round.micro_batches.size());
   p.gpu_batches = static_cast<std::int64_t>(round.micro_batches.front().size());
+  p.prefill = plan.prefill;
   p.layer_weights = {plan.weights.layers_move, plan.weights.layers_on_disk};
   p.head_weights = {plan.weights.head_moves, plan.weights.head_on_disk};
   p.kv = {plan.kv.slots > 0, plan.kv.stages > 0};

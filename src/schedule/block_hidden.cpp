@@ -5,12 +5,13 @@
 namespace optpipe::schedule {
 
 // The work buffer for the hidden states that enter the stage now.
-void BlockScheduleBuilder::claim_work(GpuBatchId k) {
-  if (!keeps_hidden()) {
+void BlockScheduleBuilder::claim_work(const Visit& visit, GpuBatchId k) {
+  const bool in_pieces = visit.token_step.value == 0 && p_.prefill.pieces > 1;
+  if (!keeps_hidden() || in_pieces) {
     work_of_[index(k)] = hidden_ring_.next();
     return;
   }
-  if (k.value == 0) turn_ = (turn_ + 1) % (hidden_work_buffers(p_) / p_.gpu_batches);
+  if (k.value == 0) turn_ = (turn_ + 1) % hidden_sets(p_);
   work_of_[index(k)] = static_cast<std::int32_t>(turn_ * p_.gpu_batches + k.value);
 }
 
@@ -21,15 +22,15 @@ void BlockScheduleBuilder::emit_input(const Visit& visit, GpuBatchId k) {
     if (!parks(p_)) emit_recv_tokens(before(visit), k);
     emit_accept(before(visit), k);
   }
-  claim_work(k);
+  claim_work(visit, k);
   emit(StepKind::embed, visit, {}, k, {{rows, tokens(visit.micro_batch, k)}, {work(k)}});
 }
 
-// Which sequences run is news in the stage's first run only.
+// Which sequences run is news in the stage's first run only, and comes with a batch's first part.
 void BlockScheduleBuilder::emit_receive(const Visit& visit, GpuBatchId k) {
-  claim_work(k);
+  claim_work(visit, k);
   const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
-  if (visit.run == 0)
+  if (visit.run == 0 && visit.part == 0)
     emit(StepKind::recv_hidden, visit, visit.layer, k, {{}, {work(k), rows}});
   else
     emit(StepKind::recv_hidden, visit, visit.layer, k, {{rows}, {work(k)}});

@@ -84,12 +84,25 @@ BufferId BlockProgram::kv_slot(std::int32_t slot) {
   return buffer(BufferKind::kv_slot, slot, Tier::device, p_.sizes.kv_slot);
 }
 
+namespace {
+
+bool takes_rows(StepKind kind) {
+  return kind != StepKind::read_weights && kind != StepKind::load_weights && kind != StepKind::send_tokens;
+}
+
+}  // namespace
+
 void BlockProgram::emit(StepKind kind, const Visit& visit, LayerId layer, GpuBatchId k, const Uses& uses,
                         int part) {
   Step step;
   step.kind = kind;
   step.queue = queue_of(kind);
-  step.part = static_cast<std::int16_t>(part);
+  if (takes_rows(kind)) {
+    step.part = visit.part;
+    step.parts = visit.parts;
+  } else {
+    step.part = static_cast<std::int16_t>(part);
+  }
   step.token_step = visit.token_step;
   step.micro_batch = visit.micro_batch;
   step.layer = layer;

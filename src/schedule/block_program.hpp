@@ -19,6 +19,10 @@ inline bool parks(const StageParameters& p) {
   return p.slice.run_count() > 1 && p.slice.embedding && p.hidden.any && p.micro_batches > p.ranks;
 }
 
+// Sets of work buffers, each for the GPU batches of a micro-batch, that take turns where all hidden states
+// stay on the device.
+std::int64_t hidden_sets(const StageParameters& p);
+
 class BlockProgram {
  protected:
   using Tier = memory::Tier;
@@ -40,7 +44,7 @@ class BlockProgram {
   BufferId kv_cpu(const Visit& visit, GpuBatchId k);
   BufferId kv_slot(std::int32_t slot);
 
-  // ---- steps
+  // ---- steps; those of rows are of the visit's part of the GPU batch
   struct Uses {
     std::vector<BufferId> reads, writes;
   };

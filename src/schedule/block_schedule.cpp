@@ -14,6 +14,9 @@ BlockScheduleBuilder::BlockScheduleBuilder(const StageParameters& parameters)
   program_.ranks = p_.ranks;
   program_.weight_parts = static_cast<std::int32_t>(p_.gpu_batches * (is_looped() ? p_.micro_batches : 1));
   work_of_.assign(static_cast<std::size_t>(p_.gpu_batches), -1);
+  batches_before_.push_back(0);
+  for (const Visit& visit : visits_)
+    batches_before_.push_back(batches_before_.back() + visit.end - visit.begin);
 }
 
 Program BlockScheduleBuilder::build() && {
@@ -43,7 +46,7 @@ bool BlockScheduleBuilder::ends_run(std::size_t v) const {
 void BlockScheduleBuilder::emit_visit(std::size_t v) {
   const Visit& visit = visits_[v];
   begin_weight_loads(v);
-  for (std::int64_t b = 0; b < p_.gpu_batches; ++b) {
+  for (std::int64_t b = visit.begin; b < visit.end; ++b) {
     const GpuBatchId k(b);
     if (visit.head)
       emit_head(visit, v, k);
@@ -102,7 +105,8 @@ void BlockScheduleBuilder::emit_head(const Visit& visit, std::size_t v, GpuBatch
   const BufferId rows = batch(visit.token_step, visit.micro_batch, k);
   const BufferId chosen = tokens(visit.micro_batch, k);
   emit(StepKind::sample, visit, visit.layer, k, {with_weights(v, {rows, work(k)}), {chosen}});
-  if (!keeps_tokens()) emit(StepKind::send_tokens, visit, visit.layer, k, {{rows, chosen}, {}});
+  if (!keeps_tokens() && visit.part + 1 == visit.parts)
+    emit(StepKind::send_tokens, visit, visit.layer, k, {{rows, chosen}, {}});
 }
 
 Program build_program(const StageParameters& parameters) { return BlockScheduleBuilder(parameters).build(); }

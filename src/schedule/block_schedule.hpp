@@ -39,7 +39,7 @@ class BlockScheduleBuilder : private BlockProgram {
   bool is_on_disk(const Visit& target) const;
 
   // ---- hidden states and tokens (block_hidden.cpp)
-  void claim_work(GpuBatchId k);
+  void claim_work(const Visit& visit, GpuBatchId k);
   BufferId work(GpuBatchId k) { return hidden_work(work_of_[index(k)]); }
   void emit_input(const Visit& visit, GpuBatchId k);
   void emit_receive(const Visit& visit, GpuBatchId k);
@@ -82,6 +82,7 @@ class BlockScheduleBuilder : private BlockProgram {
   static std::size_t index(GpuBatchId k) { return static_cast<std::size_t>(k.value); }
 
   std::vector<Visit> visits_;
+  std::vector<std::int64_t> batches_before_;  // [visit, and one more] GPU batches of all visits before
   WeightRing weights_;
   std::optional<WeightLoad> load_;     // under way
   int emitted_parts_ = 0;              // of it

@@ -24,8 +24,8 @@ void BlockScheduleBuilder::emit_due_weights(std::size_t v, GpuBatchId k) {
 
 // Parts of the load under way that should be issued by batch `b` of visit `v`.
 int BlockScheduleBuilder::parts_due(std::size_t v, std::int64_t b) const {
-  const auto batches = static_cast<std::int64_t>(load_->until - load_->from) * p_.gpu_batches;
-  const auto passed = static_cast<std::int64_t>(v - load_->from) * p_.gpu_batches + b + 1;
+  const auto batches = batches_before_[load_->until] - batches_before_[load_->from];
+  const auto passed = batches_before_[v] - batches_before_[load_->from] + b - visits_[v].begin + 1;
   return static_cast<int>(program_.weight_parts * std::min(passed, batches) / batches);
 }
 

@@ -14,10 +14,12 @@ namespace optpipe::schedule {
 namespace {
 
 // What a buffer holds. For weights: layer and the number of parts that have arrived. For hidden states: the
-// layer that takes them next. For keys and values: the newest token step whose rows are there.
+// layer that takes them next. For keys and values: the newest token step whose rows are there. What gathers
+// all parts of a GPU batch (keys and values at home, tokens): how many are there, 0 once all are.
 struct Label {
   std::int32_t token_step = -1, micro_batch = -1, gpu_batch = -1, layer = -1;
   std::int32_t parts = 0;
+  std::int32_t part = 0;  // of a GPU batch
   bool attended = false;  // attention buffer and host rows: hold the output, no longer q
   bool on_host = false;   // attention buffer: some heads are with the CPU cores
 
@@ -25,8 +27,11 @@ struct Label {
 };
 
 std::string to_string(const Label& label) {
-  return fmt::format("t={} m={} b={} l={}{}{}{}", label.token_step, label.micro_batch, label.gpu_batch,
-                     label.layer, label.parts > 0 ? fmt::format(" parts={}", label.parts) : "",
+  const auto number = [](const char* name, std::int32_t value) {
+    return value > 0 ? fmt::format(" {}={}", name, value) : "";
+  };
+  return fmt::format("t={} m={} b={} l={}{}{}{}{}", label.token_step, label.micro_batch, label.gpu_batch,
+                     label.layer, number("part", label.part), number("parts", label.parts),
                      label.attended ? " attended" : "", label.on_host ? " on_host" : "");
 }
 
@@ -49,6 +54,7 @@ class ContentCheck {
       step_ = &program_.steps[i];
       label_ = {step_->token_step.value, step_->micro_batch.value, step_->gpu_batch.value,
                 step_->layer.value};
+      if (step_->parts > 1) label_.part = step_->part;
       check_step();
     }
   }
@@ -71,12 +77,12 @@ class ContentCheck {
         check_batch();
         demand(BufferKind::kv_slot, label_);
         set_if_used(BufferKind::kv_write_stage, label_);
-        set_if_used(BufferKind::kv_cpu, label_);
-        return set(BufferKind::kv_host, label_);
+        gather_if_used(BufferKind::kv_cpu, label_);
+        return gather(BufferKind::kv_host, label_);
       case StepKind::write_kv:
         check_batch();
         demand(BufferKind::kv_write_stage, label_);
-        return set(BufferKind::kv_disk, label_);
+        return gather(BufferKind::kv_disk, label_);
       case StepKind::read_hidden:
         demand(BufferKind::hidden_disk, label_);
         return set(BufferKind::hidden_stage, label_);
@@ -123,7 +129,7 @@ class ContentCheck {
         check_batch();
         check_weights();
         demand(BufferKind::hidden_work, label_);
-        return set(BufferKind::tokens, newest_tokens());
+        return gather(BufferKind::tokens, newest_tokens());
       case StepKind::accept:
         return accept();
       case StepKind::recv_hidden:
@@ -146,6 +152,13 @@ class ContentCheck {
   Label weights() const { return {.layer = step_->layer.value}; }
   Label rows() const { return {.token_step = label_.token_step}; }
   Label newest_tokens() const { return {label_.token_step, label_.micro_batch, label_.gpu_batch, -1}; }
+  // What gathers parts of a GPU batch, with the parts before the step's and with its own.
+  Label with_parts(Label label, int count) const {
+    label.part = 0;
+    label.parts = count < step_->parts ? count : 0;
+    return label;
+  }
+  Label with_own_part(const Label& label) const { return with_parts(label, step_->part + 1); }
   static Label before(Label label) { return --label.token_step, label; }
   static Label after(Label label) { return ++label.layer, label; }
   static Label attended(Label label) { return label.attended = true, label; }
@@ -186,7 +199,7 @@ class ContentCheck {
       demand(BufferKind::kv_device, before(label_));
       demand_if_used(BufferKind::kv_slot, before(label_));
     }
-    set(BufferKind::kv_device, label_);
+    gather(BufferKind::kv_device, label_);
     set_if_used(BufferKind::kv_slot, label_);
   }
   void attend() {
@@ -194,7 +207,7 @@ class ContentCheck {
     check_weights();
     const bool apart = holds(BufferKind::attention, on_host(label_));
     if (apart) append();
-    demand(BufferKind::kv_device, label_);
+    demand(BufferKind::kv_device, with_own_part(label_));
     demand_if_used(BufferKind::kv_slot, label_);
     demand(BufferKind::attention, apart ? on_host(label_) : label_);
     set(BufferKind::attention, apart ? on_host(attended(label_)) : attended(label_));
@@ -262,6 +275,14 @@ class ContentCheck {
     if (!check(kind, wanted)) missing(kind);
   }
   void demand_if_used(BufferKind kind, const Label& wanted) { check(kind, wanted); }
+  // The step's part joins those of its GPU batch that came before.
+  void gather(BufferKind kind, const Label& label) {
+    if (step_->parts > 1 && step_->part > 0) demand(kind, with_parts(label, step_->part));
+    set(kind, with_own_part(label));
+  }
+  void gather_if_used(BufferKind kind, const Label& label) {
+    if (find(kind) != nullptr) gather(kind, label);
+  }
   bool put(BufferKind kind, const Label& label) {
     Label* held = find(kind);
     if (held != nullptr) *held = label;

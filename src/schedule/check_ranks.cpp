@@ -14,7 +14,7 @@ namespace optpipe::schedule {
 namespace {
 
 struct Message {
-  std::int32_t token_step, micro_batch, gpu_batch;
+  std::int32_t token_step, micro_batch, gpu_batch, part;
   std::int32_t layer;  // that takes it next; tokens: none
   bool operator==(const Message&) const = default;
 };
@@ -30,7 +30,7 @@ Message message(const Step& step) {
   std::int32_t layer = -1;
   if (step.kind == StepKind::send_hidden) layer = step.layer.value + 1;
   if (step.kind == StepKind::recv_hidden) layer = step.layer.value;
-  return {step.token_step.value, step.micro_batch.value, step.gpu_batch.value, layer};
+  return {step.token_step.value, step.micro_batch.value, step.gpu_batch.value, step.part, layer};
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ std::string step_line(const Step& step, std::size_t id) {
   std::string line = fmt::format("step {} {}", id, name_of(step.kind));
   line += field("t", step.token_step.value) + field("m", step.micro_batch.value) +
           field("l", step.layer.value) + field("b", step.gpu_batch.value);
-  if (step.kind == StepKind::load_weights) line += field("part", step.part);
+  if (step.kind == StepKind::load_weights || step.parts > 1) line += field("part", step.part);
+  if (step.parts > 1) line += field("parts", step.parts);
   return line + list("reads", buffers_of(step, false)) + list("writes", buffers_of(step, true)) +
          list("after", waits_of(step));
 }
@@ -128,6 +129,7 @@ Step parse_step(const Line& line, const Program& program) {
   step.layer = LayerId(line.number_of("l", -1));
   step.gpu_batch = GpuBatchId(line.number_of("b", -1));
   step.part = static_cast<std::int16_t>(line.number_of("part", 0));
+  step.parts = static_cast<std::int16_t>(line.number_of("parts", 1));
   for (const bool write : {false, true}) {
     for (const auto id : line.numbers_of(write ? "writes" : "reads")) {
       if (static_cast<std::size_t>(id) >= program.buffers.size())

@@ -57,9 +57,19 @@ std::int64_t CostModel::layer_in_slice(const Program& program, const Step& step)
   return scenario_.slices[static_cast<std::size_t>(program.rank.value)].index_of(step.layer);
 }
 
+const memory::GpuBatch& CostModel::gpu_batch(const Step& step) const {
+  return round_.micro_batches[static_cast<std::size_t>(step.micro_batch.value)]
+                             [static_cast<std::size_t>(step.gpu_batch.value)];
+}
+
+// Of the GPU batch, those that the step is of.
+memory::Places CostModel::places(const Step& step) const {
+  return memory::places_of_part(gpu_batch(step), step.parts > 1 ? step.part : 0, step.parts);
+}
+
 ComputeCost::Batch CostModel::batch(const Step& step) const {
-  const auto& sequences = round_.micro_batches[static_cast<std::size_t>(step.micro_batch.value)]
-                                              [static_cast<std::size_t>(step.gpu_batch.value)];
+  const auto own = places(step);
+  const auto sequences = std::span(gpu_batch(step)).subspan(own.begin, own.end - own.begin);
   const std::int64_t t = token_steps_[static_cast<std::size_t>(step.token_step.value)];
   ComputeCost::Batch batch{.sequences = static_cast<double>(sequences.size()), .prompt = t == 0};
   if (sequences.empty()) return batch;
@@ -177,15 +187,22 @@ Cost CostModel::kv(const Program& program, const Step& step) const {
   const double positions = reads ? rows.context - own : own;
   const auto& block =
       shape(program).kv.block(step.micro_batch, step.gpu_batch, layer_in_slice(program, step));
+  const auto own_places = places(step);
+  const auto is_own = [&](const memory::KvSegment& segment) {
+    const auto place = static_cast<std::size_t>(segment.sequence);
+    return place >= own_places.begin && place < own_places.end;
+  };
+  const double share = rows.sequences / std::max(1.0, static_cast<double>(gpu_batch(step).size()));
   double host_copies = 0, disk_copies = 0;  // arrays of each segment
   for (const auto& segment : block.segments) {
+    if (!is_own(segment)) continue;
     if (segment.tier == Tier::host && (rows.prompt || !segment.on_cpu)) host_copies += segment.arrays;
     if (segment.tier == Tier::disk) disk_copies += segment.arrays;
   }
   // Pages around keys on disk are not moved, so their bytes come from the rows.
   double on_disk = 0;
   for (const auto& segment : block.segments)
-    if (segment.tier == Tier::disk)
+    if (segment.tier == Tier::disk && is_own(segment))
       on_disk += segment.arrays * static_cast<double>(segment.row_bytes) * positions;
   switch (step.kind) {
     case StepKind::read_kv:
@@ -193,8 +210,8 @@ Cost CostModel::kv(const Program& program, const Step& step) const {
     case StepKind::write_kv:
       return disk(program.rank, false, on_disk, rows.prompt ? 0 : disk_copies);
     default: {
-      const double on_host = bytes_of_kv(program, step, BufferKind::kv_host, positions) +
-                             bytes_of_kv(program, step, BufferKind::kv_cpu, positions);
+      const double on_host = share * (bytes_of_kv(program, step, BufferKind::kv_host, positions) +
+                                      bytes_of_kv(program, step, BufferKind::kv_cpu, positions));
       return transfer(program.rank, reads, on_host + on_disk, host_copies + disk_copies);
     }
   }

@@ -35,6 +35,8 @@ class CostModel {
     return *shapes_[static_cast<std::size_t>(program.rank.value)];
   }
   std::int64_t layer_in_slice(const Program& program, const Step& step) const;
+  const memory::GpuBatch& gpu_batch(const Step& step) const;
+  memory::Places places(const Step& step) const;
   ComputeCost::Batch batch(const Step& step) const;
   double bytes_of_kv(const Program& program, const Step& step, schedule::BufferKind kind,
                      double positions) const;

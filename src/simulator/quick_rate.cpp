@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "optpipe/planner/ledger.hpp"
+#include "optpipe/planner/prefill.hpp"
 #include "simulator/compute_cost.hpp"
 
 namespace optpipe::simulator {
@@ -90,8 +91,16 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
       {decode_compute, (streamed + kv.moved() * decode_kv - by_cores) / in, by_cores / ceilings.cpu_bytes_s,
        small_copies, (weights.disk * slice_bytes * loads + kv.disk * decode_kv) / disk_read});
 
-  // Prefill fills and drains the pipeline; in decode a token waits for all stages.
-  const double prefill = prefill_stage * (micro_batches + (ranks - 1) / visits);
+  // Prefill fills and drains the pipeline with a piece; in decode a token waits for all stages.
+  memory::Policy in_pieces = policy;
+  in_pieces.prefill_pieces = planner::best_prefill_pieces(
+      policy,
+      {policy.gpu_batches * policy.gpu_batch_size * request.prompt_tokens,
+       policy.gpu_batches * policy.gpu_batch_size, policy.micro_batches_for(ranks)},
+      ranks, request.weights, gpu ? planner::Backend::cuda : planner::Backend::cpu);
+  const auto cut = in_pieces.prefill_cut();
+  const double prefill =
+      prefill_stage * (micro_batches + (ranks - 1) / (visits * static_cast<double>(cut.pieces)));
   const double decode = (steps - 1) * decode_stage * std::max(micro_batches, static_cast<double>(ranks));
 
   QuickRate rate;
@@ -99,12 +108,12 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
   const double kv_bytes = prompts * (prompt + steps - 1) * token_kv;
   const double slots = weights.moved() > 0 ? 2 * weights.moved() * layer_bytes : 0;
   const double kv_slots = 3 * kv.moved() * kv_bytes / (micro_batches * batches * std::max(layers, 1.0));
-  const double work = (hidden.device >= 1 ? batches * (ranks > 1 ? 2 : 1) : 3) * rows_hidden;
+  const double at_once = rows_hidden / cut.parts;
+  const double work = (hidden.device >= 1 ? batches * (ranks > 1 ? 2 : 1) : 3) * at_once;
   const double tables = static_cast<double>(config.vocabulary + config.positions) * h * weight_element;
   rate.gpu_bytes = weights.device * slice_bytes + slots + kv.device * kv_bytes + kv_slots + work +
-                   hidden.device * (hidden.device < 1 ? batches * rows_hidden : 0) +
-                   2 * batch * prompt * h * element + static_cast<double>(planner::runtime::kCudaContext) +
-                   0.4e9;
+                   hidden.device * (hidden.device < 1 ? batches * rows_hidden : 0) + 2 * at_once +
+                   static_cast<double>(planner::runtime::kCudaContext) + 0.4e9;
   rate.host_bytes =
       weights.host * slice_bytes + kv.host * kv_bytes + hidden.host * batches * rows_hidden + tables / ranks;
   rate.disk_bytes = weights.disk * slice_bytes + kv.disk * kv_bytes + hidden.disk * batches * rows_hidden;

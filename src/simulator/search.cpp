@@ -7,6 +7,7 @@
 #include <optional>
 #include <tuple>
 
+#include "optpipe/planner/prefill.hpp"
 #include "simulator/quick_rate.hpp"
 
 namespace optpipe::simulator {
@@ -184,10 +185,14 @@ class Searcher {
     return true;
   }
 
-  // With its place of attention chosen; nothing where that is the GPU after all, as other candidates have it.
-  std::optional<Policy> settle(const planner::RunRequest& plan, const Policy& policy) const {
+  // With the pieces of prefill and its place of attention chosen; nothing where that is the GPU after all, as
+  // other candidates have it.
+  std::optional<Policy> settle(const planner::RunRequest& plan, const Policy& chosen) const {
+    const auto ranks = static_cast<int>(plan.slices.size());
+    const auto rounds = memory::make_rounds(plan.sequences, chosen, ranks);
+    const auto policy = planner::settle_prefill(chosen, rounds, ranks, plan.ranks.front().weights,
+                                                plan.ranks.front().backend);
     if (planner::is_settled(policy)) return policy;
-    const auto rounds = memory::make_rounds(plan.sequences, policy, static_cast<int>(plan.slices.size()));
     const auto settled = planner::settle_attention(
         policy, plan.config, plan.slices, rounds, plan.ranks.front().weights, plan.ranks.front().backend,
         attention_ceilings(request_.site.machine, policy.kv_format));

@@ -49,14 +49,15 @@ TEST_P(Ranks, GiveTheSameFile) {
 
 INSTANTIATE_TEST_SUITE_P(
     Mpirun, Ranks,
-    ::testing::Values(Run{2, {}}, Run{3, {}, "2"}, Run{5, {}}, Run{8, {}},
-                      Run{2, percent("0 0 0 0 0 0"), "2"},
-                      Run{3, percent("0 0 0 0 0 0") + Words{"--overlap", "false"}},
-                      Run{5, percent("50 25 10 60 0 100") + Words{"--gpu-batch-size", "2"}},
-                      Run{2, Words{"--gpu-batch-size", "3", "--num-gpu-batches", "2"} +
-                                 percent("0 100 0 100 0 100")},
-                      Run{3, {"--gpu-batch-size", "1", "--num-inner-iterations", "5", "--overlap", "false"}},
-                      Run{2, {"--stage-layers", "7,1"}}));
+    ::testing::Values(
+        Run{2, {}}, Run{3, {}, "2"}, Run{5, {}}, Run{8, {}}, Run{2, percent("0 0 0 0 0 0"), "2"},
+        Run{3, percent("0 0 0 0 0 0") + Words{"--overlap", "false"}},
+        Run{5, percent("50 25 10 60 0 100") + Words{"--gpu-batch-size", "2"}},
+        Run{2, Words{"--gpu-batch-size", "3", "--num-gpu-batches", "2"} + percent("0 100 0 100 0 100")},
+        Run{3, {"--gpu-batch-size", "1", "--num-inner-iterations", "5", "--overlap", "false"}},
+        Run{2, {"--stage-layers", "7,1"}}, Run{2, {"--gpu-batch-size", "9", "--prefill-pieces", "3"}},
+        Run{3, Words{"--gpu-batch-size", "2", "--num-gpu-batches", "3", "--prefill-pieces", "6"} +
+                   percent("50 50 50 50 100 0")}));
 
 TEST(Mpirun, OneRankIsOneProcess) {
   const Words words = Words{"bash", "-c", "source \"$0\" && exec mpirun \"${mpirun_flags[@]}\" -n 1 \"$@\""};

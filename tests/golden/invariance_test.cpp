@@ -102,6 +102,30 @@ TEST_P(Invariance, AnyPlaceOfAttention) {
       }
 }
 
+// Prompts that travel in pieces: GPU batches, parts of them, more pieces than prompts.
+TEST_P(Invariance, AnyPiecesOfPrefill) {
+  for (const int ranks : {1, 2, 3})
+    for (const std::int64_t pieces : {2, 3, 7})
+      for (const std::int64_t batches : {1, 3})
+        for (const auto& percent : {kPercents[0], kPercents[2], kPercents[4]})
+          expect_same({.ranks = ranks,
+                       .percent = percent,
+                       .gpu_batch_size = 3,
+                       .gpu_batches = batches,
+                       .overlap = pieces != 3,
+                       .prefill_pieces = pieces});
+  Setting others{.ranks = 3, .gpu_batch_size = 2, .prefill_pieces = 2};
+  others.refill = true;
+  expect_same(others);
+  others.refill = false;
+  others.chunk_layers = at_most(3) >= 3 ? 1 : 0;
+  expect_same(others);
+  others.percent = kPercents[3];
+  others.attention = memory::AttentionPlace::split;
+  others.attention_share = 0.4;
+  expect_same(others);
+}
+
 // Sparse attention changes tokens, but not with the place.
 TEST_P(Invariance, AnyPlaceOfSparseAttention) {
   Setting setting{.percent = kPercents[5], .gpu_batch_size = 2, .gpu_batches = 2};

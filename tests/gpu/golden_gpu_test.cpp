@@ -100,6 +100,25 @@ TEST_P(GpuGolden, PlacementChangesNoToken) {
   }
 }
 
+TEST_P(GpuGolden, SameGreedyTokensWithPrefillInPieces) {
+  const Golden golden = load_golden(GetParam());
+  for (const int ranks : {1, 2})
+    for (const std::int64_t batches : {1, 3})
+      for (const std::int64_t pieces : {2, 3, 7})
+        for (const auto& percent :
+             std::vector<std::vector<double>>{{100, 0, 100, 0, 100, 0}, {20, 80, 30, 40, 0, 100}}) {
+          const Setting setting{.ranks = ranks,
+                                .percent = percent,
+                                .gpu_batch_size = 3,
+                                .gpu_batches = batches,
+                                .cuda = true,
+                                .prefill_pieces = pieces};
+          expect_golden_tokens(golden,
+                               run_pipeline(golden.model, setting, golden.prompts, golden.new_tokens()),
+                               to_string(setting));
+        }
+}
+
 INSTANTIATE_TEST_SUITE_P(Fixtures, GpuGolden, ::testing::ValuesIn(golden_names()),
                          [](const auto& fixture) { return identifier(fixture); });
 

@@ -35,6 +35,19 @@ TEST_F(Nccl, ChangesNoToken) {
   }
 }
 
+TEST_F(Nccl, CarriesPrefillInPieces) {
+  for (const std::string& name : golden_names()) {
+    const Golden golden = load_golden(name);
+    for (const std::int64_t pieces : {2, 5}) {
+      Setting setting{.ranks = 2, .gpu_batch_size = 5, .cuda = true, .prefill_pieces = pieces};
+      const auto reference = run_pipeline(golden.model, setting, golden.prompts, golden.new_tokens());
+      setting.nccl = true;
+      const auto output = run_pipeline(golden.model, setting, golden.prompts, golden.new_tokens());
+      EXPECT_EQ(output.tokens, reference.tokens) << name << ", " << pieces << " pieces";
+    }
+  }
+}
+
 TEST_F(Nccl, ASilentPeerEndsTheWait) {
   comm::InProcessWorld world(2);
   std::latch both(2);

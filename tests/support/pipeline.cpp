@@ -38,11 +38,12 @@ class Collector final : public executor::TokenSink {
 
 std::string to_string(const Setting& s) {
   return fmt::format(
-      "{} ranks, chunks of {}, percent {}, batches {}x{}, {} micro-batches, overlap {}, {} threads, weights "
+      "{} ranks, chunks of {}, percent {}, batches {}x{}, {} micro-batches, {} pieces, overlap {}, {} "
+      "threads, weights "
       "{}, KV {}, attention {} {}",
       s.ranks, s.chunk_layers, fmt::join(s.percent, " "), s.gpu_batch_size, s.gpu_batches, s.micro_batches,
-      s.overlap, s.threads, name_of(s.weight_format), s.x_cache ? "x" : name_of(s.kv_format),
-      name_of(s.attention), s.attention_share);
+      s.prefill_pieces, s.overlap, s.threads, name_of(s.weight_format),
+      s.x_cache ? "x" : name_of(s.kv_format), name_of(s.attention), s.attention_share);
 }
 
 Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
@@ -60,6 +61,7 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
   options.policy.gpu_batch_size = setting.gpu_batch_size;
   options.policy.gpu_batches = setting.gpu_batches;
   options.policy.micro_batches = setting.micro_batches;
+  options.policy.prefill_pieces = setting.prefill_pieces;
   options.policy.overlap = setting.overlap;
   options.policy.weight_format = setting.weight_format;
   options.policy.kv_format = setting.kv_format;

@@ -27,6 +27,7 @@ struct Setting {
   memory::AttentionPlace attention = memory::AttentionPlace::gpu;
   double attention_share = 0.5, attention_sparsity = 1;
   bool refill = false, x_cache = false;
+  std::int64_t prefill_pieces = 1;
   // What stands between a rank and its connection; nothing where it is empty.
   std::function<std::unique_ptr<comm::Transport>(std::unique_ptr<comm::Transport>)> wrap{};
 };

@@ -38,6 +38,15 @@ enum class AttentionPlace : std::uint8_t {
 };
 const char* name_of(AttentionPlace place);
 
+// How the prompts of a micro-batch are cut into pieces that travel through the pipeline one behind the other:
+// each piece goes through all layers of a stage before the next one begins.
+struct PrefillCut {
+  std::int64_t pieces = 1;  // of a micro-batch
+  int parts = 1;            // of each GPU batch; more than one: a piece is a part of one GPU batch
+
+  bool operator==(const PrefillCut&) const = default;
+};
+
 struct Policy {
   TierShares weights, kv, hidden;
   StorageFormat weight_format = StorageFormat::native;  // of the layers' matrices
@@ -53,6 +62,10 @@ struct Policy {
   Stages stages = Stages::contiguous;
   std::int64_t chunk_layers = 1;  // of looped stages: layers that stay on the device while micro-batches pass
 
+  // Of a micro-batch, in which its prompts pass through the pipeline. 0: chosen by planner/prefill.hpp; as
+  // long as it is not, the same as 1.
+  std::int64_t prefill_pieces = 0;
+
   AttentionPlace attention = AttentionPlace::gpu;
   // With AttentionPlace::split, what CPU cores attend to of the KV cache on the host, by bytes: 0 to 1. None:
   // so that both finish together, which planner/attention.hpp works out.
@@ -66,6 +79,9 @@ struct Policy {
   double cpu_attention() const;
   std::int64_t prompts_in_flight(int ranks) const;
   std::int64_t micro_batches_for(int ranks) const { return micro_batches > 0 ? micro_batches : ranks; }
+  // As many pieces as wanted, or the next larger number that cuts GPU batches evenly, and at most one a
+  // prompt. Looped stages whose hidden states are offloaded have no room for more than one.
+  PrefillCut prefill_cut() const;
 };
 
 // Reads the six numbers of --percent (weights on GPU, on CPU, KV on GPU, on CPU, activations on GPU, on CPU)

@@ -21,6 +21,14 @@ struct Sequence {
 using GpuBatch = std::vector<Sequence>;
 using MicroBatch = std::vector<GpuBatch>;
 
+// Places [begin, end) of a GPU batch.
+struct Places {
+  std::size_t begin = 0, end = 0;
+};
+// Part `part` of `parts` of a batch of prompts: whole sequences one behind the other, of about as many tokens
+// as the other parts have; may be empty.
+Places places_of_part(const GpuBatch& batch, int part, int parts);
+
 struct Round {
   std::vector<MicroBatch> micro_batches;
   std::vector<Sequence> waiting;  // take the places of those that end, in this order
@@ -32,8 +40,9 @@ struct Round {
   // Positions of keys and values that every place has room for, so that any sequence may follow in it; 0
   // where nobody waits, and a place needs room for its own.
   std::int64_t shared_positions() const;
-  // The most rows that a GPU batch may have in a token step.
-  std::int64_t most_rows() const;
+  // The most rows that are computed at once: of a GPU batch in a token step, in prefill of one of its
+  // `parts`.
+  std::int64_t most_rows(int parts = 1) const;
 };
 
 // Cuts `sequences`, in their order, into rounds of at most the policy's prompts in flight; with the policy's

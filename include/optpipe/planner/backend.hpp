@@ -38,10 +38,10 @@ struct BackendNeeds {
 
 // What the needs depend on, of one rank.
 struct BatchBounds {
-  std::int64_t rows = 1;           // of the largest GPU batch: its prompts' tokens
-  std::int64_t sequences = 1;      // in the largest GPU batch
-  std::int64_t prompt = 1;         // tokens of the longest prompt
-  std::int64_t positions = 1;      // that a new token attends to, at most
+  std::int64_t rows = 1;       // computed at once: prompts' tokens of the largest GPU batch, or part of one
+  std::int64_t sequences = 1;  // in the largest GPU batch
+  std::int64_t prompt = 1;     // tokens of the longest prompt
+  std::int64_t positions = 1;  // that a new token attends to, at most
   std::int64_t micro_batches = 1;  // in flight
   std::int64_t gpu_batches = 1;    // in a micro-batch
 };

@@ -16,6 +16,7 @@ struct StagePlan {
   Backend backend = Backend::cpu;
   bool device_link = false;
   int neighbours = 0;  // stages that this one exchanges hidden states with
+  memory::PrefillCut prefill;
   BatchBounds bounds;
   BackendNeeds needs;
   WeightPlan weights;

@@ -1,6 +1,7 @@
 // Builds the program of a stage, contiguous or looped (model/slice.hpp): the block schedule, layer outer, GPU
 // batch inner. A looped stage takes all micro-batches through one run of its layers before it goes on to the
-// next run.
+// next run. In prefill a micro-batch may go in pieces: piece outer, layer inner, so that the next stage
+// begins with the first piece while this one computes the others.
 #pragma once
 
 #include <array>
@@ -37,6 +38,7 @@ struct StageParameters {
   bool continues = false;  // another program follows behind the last token step
   std::int64_t micro_batches = 1;
   std::int64_t gpu_batches = 1;
+  memory::PrefillCut prefill;  // of token step 0; the same on all ranks
   Offload layer_weights, head_weights, kv, hidden;
   HostAttention host_attention;
   bool attend_uses_weights = false;  // attention multiplies by the layer's weights too (the X cache)

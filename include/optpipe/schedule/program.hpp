@@ -96,7 +96,9 @@ struct Step {
   StepKind kind{};
   Queue queue{};
   std::uint8_t access_count = 0;
-  std::int16_t part = 0;  // of load_weights
+  // load_weights: of the program's weight_parts. In prefill, where GPU batches are cut (parts > 1): the step
+  // is of one part's sequences (memory::places_of_part).
+  std::int16_t part = 0, parts = 1;
   TokenStep token_step;
   MicroBatchId micro_batch;
   LayerId layer;  // over the whole model; end of the slice: the head; none: before the first layer

@@ -13,6 +13,7 @@
 #include "cli/report.hpp"
 #include "optpipe/comm/link_speed.hpp"
 #include "optpipe/executor/pipeline.hpp"
+#include "optpipe/planner/prefill.hpp"
 
 namespace optpipe::cli {
 namespace {
@@ -51,6 +52,9 @@ class Benchmark {
     });
     bind_job(job_, options_.run, transport_);
     options_.run.policy = place_attention(job_, options_.run.policy, {workload_.round}, transport_);
+    options_.run.policy =
+        planner::settle_prefill(options_.run.policy, {workload_.round}, transport_.size(), job_.config.dtype,
+                                job_.gpu ? planner::Backend::cuda : planner::Backend::cpu);
     outcome_ = begin_outcome(options_, job_, workload_);
     if (desk_)
       desk_->print(2, size_lines(outcome_, options_.run.policy.micro_batches_for(transport_.size()),

@@ -77,6 +77,15 @@ void add_policy_options(CLI::App& app, RunOptions& o) {
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 16))
       ->capture_default_str()
       ->group(kGroup);
+  app.add_option(
+         "--prefill-pieces", o.policy.prefill_pieces,
+         "Pieces in which a micro-batch's prompts travel through the pipeline: GPU batches, or parts of "
+         "them (auto: so that filling it costs least)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{4096}))
+      ->transform(CLI::Transformer(std::map<std::string, std::string>{{"auto", "0"}}))
+      ->type_name("N|auto")
+      ->default_str("auto")
+      ->group(kGroup);
   add_attention_options(app, o);
   app.add_option("--overlap", o.policy.overlap, "Whether transfers run beside computation")
       ->expected(0, 1)

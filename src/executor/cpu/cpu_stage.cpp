@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "executor/cpu/layer_ops.hpp"
@@ -58,7 +59,7 @@ class CpuStage final : private CpuMemory, public BaseStage {
     const BatchRows rows = batches_.rows(step);
     if (step.kind == StepKind::send_hidden) return send_hidden(step, rows, work());
     if (rows.rows == 0) {  // every sequence of the batch is over
-      if (step.kind == StepKind::sample) batches_.tokens(step).clear();
+      if (step.kind == StepKind::sample) batches_.room_for_tokens(step, rows);
       return;
     }
     const std::int32_t attention = buffer(BufferKind::attention);
@@ -82,8 +83,9 @@ class CpuStage final : private CpuMemory, public BaseStage {
       case StepKind::feed_forward:
         return ops_.feed_forward(group(step), weight_slot(), rows, work(), attention);
       case StepKind::sample:
-        batches_.tokens(step) =
-            ops_.sample(group(step), weight_slot(), rows, work(), options_.sampling, options_.on_logits);
+        std::ranges::copy(
+            ops_.sample(group(step), weight_slot(), rows, work(), options_.sampling, options_.on_logits),
+            batches_.room_for_tokens(step, rows).begin());
         return;
       default:
         OPTPIPE_CHECK(false, "no work for step {}", name_of(step.kind));

@@ -186,7 +186,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
     const BatchRows rows = batches_.rows(step);
     if (step.kind == StepKind::send_hidden) return send_hidden(step, rows, work());
     if (step.kind == StepKind::sample) {
-      batches_.tokens(step).assign(rows.spans.size(), 0);
+      batches_.room_for_tokens(step, rows);
       sampled_[batch_index(step)] = id;
     }
     if (rows.rows == 0) return;  // every sequence of the batch is over
@@ -199,7 +199,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
         return ops_.embed(rows, token_ids(step, rows), work(), options_.threads);
       case StepKind::sample:
         return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, work(), options_,
-                           token_buffer(step));
+                           token_buffer(step) + rows.first_span);
       case StepKind::return_attention: {
         const auto segments = kv_.cpu_segments(place(program, step), rows);
         return ops_.return_attention(rows, ops_.upload(segments),

@@ -8,6 +8,7 @@ namespace optpipe::executor {
 
 void BatchTable::begin(const memory::Round& round) {
   gpu_batches_ = round.micro_batches.front().size();
+  beginning_.clear();
   sequences_.clear();
   places_.clear();
   over_.clear();
@@ -15,6 +16,7 @@ void BatchTable::begin(const memory::Round& round) {
   batches_running_ = 0;
   for (const auto& micro_batch : round.micro_batches) {
     for (const auto& batch : micro_batch) {
+      beginning_.push_back(batch);
       Places places{{}, std::vector<std::int64_t>(batch.size(), 0)};
       for (const memory::Sequence& sequence : batch) {
         places.who.push_back(static_cast<Occupant>(sequences_.size()));
@@ -50,7 +52,12 @@ std::int64_t BatchTable::count_rows(const Places& places, std::size_t place) con
 BatchRows BatchTable::rows(const schedule::Step& step) const {
   const Places& places = entry(step, step.token_step.value);
   BatchRows rows;
-  for (std::size_t p = 0; p < places.who.size(); ++p) {
+  const auto part = step.parts > 1 ? memory::places_of_part(beginning_[index(step)], step.part, step.parts)
+                                   : memory::Places{0, places.who.size()};
+  rows.first_span = part.begin - static_cast<std::size_t>(std::count(
+                                     places.who.begin(),
+                                     places.who.begin() + static_cast<std::ptrdiff_t>(part.begin), kNobody));
+  for (std::size_t p = part.begin; p < part.end; ++p) {
     if (places.who[p] == kNobody) continue;
     const auto& sequence = sequences_[static_cast<std::size_t>(places.who[p])];
     RowSpan span{static_cast<std::int32_t>(p), 0, places.position[p], count_rows(places, p)};
@@ -68,6 +75,14 @@ BatchRows BatchTable::rows(const schedule::Step& step) const {
     next += span.count;
   }
   return rows;
+}
+
+std::span<std::int32_t> BatchTable::room_for_tokens(const schedule::Step& step, const BatchRows& rows) {
+  auto& tokens = tokens_[index(step)];
+  const auto& who = occupants(step);
+  if (step.part == 0)
+    tokens.assign(who.size() - static_cast<std::size_t>(std::ranges::count(who, kNobody)), 0);
+  return std::span(tokens).subspan(rows.first_span, rows.spans.size());
 }
 
 std::int64_t BatchTable::new_tokens_of(const schedule::Step& step, const RowSpan& span) const {

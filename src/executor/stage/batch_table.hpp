@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "optpipe/memory/round.hpp"
@@ -22,12 +23,14 @@ struct RowSpan {
   std::int64_t age = 0;    // how many new tokens it has before the one that comes of these rows
 };
 
-// Rows of one GPU batch in one token step: the whole prompt of a sequence that is new, one row of one that
-// goes on. Sequences are packed without padding, those of prompts first. Spans stand in the order of places.
+// Rows of one GPU batch, or of the step's part of it, in one token step: the whole prompt of a sequence that
+// is new, one row of one that goes on. Sequences are packed without padding, those of prompts first. Spans
+// stand in the order of places.
 struct BatchRows {
   std::vector<RowSpan> spans;
   std::int64_t rows = 0;
   std::int64_t prompt_rows = 0;  // the first so many belong to prompts
+  std::size_t first_span = 0;  // of a part of the GPU batch: so many sequences have rows in the parts before
 };
 
 // A number of the sequence that stands in a place: position in the round's list, first those that begin in
@@ -57,6 +60,8 @@ class BatchTable {
 
   // Ids of the newest tokens: of the rows that ran, and (on the first stage) of every place.
   std::vector<std::int32_t>& tokens(const schedule::Step& step) { return tokens_[index(step)]; }
+  // Where those of a step's rows go: the first part of a GPU batch makes room for all.
+  std::span<std::int32_t> room_for_tokens(const schedule::Step& step, const BatchRows& rows);
   void set_newest(const schedule::Step& step, const BatchRows& rows, const std::vector<std::int32_t>& tokens);
   const std::vector<std::int32_t>& newest(const schedule::Step& step) const { return newest_[index(step)]; }
 
@@ -73,6 +78,7 @@ class BatchTable {
   std::int64_t count_rows(const Places& places, std::size_t place) const;
 
   std::size_t gpu_batches_ = 0;
+  std::vector<memory::GpuBatch> beginning_;        // [micro-batch, GPU batch]: who stands there in prefill
   std::vector<memory::Sequence> sequences_;        // by number
   std::size_t next_waiting_ = 0;                   // number of the next that waits; first stage only
   std::vector<Places> places_;                     // [micro-batch, GPU batch, parity of the token step]

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace optpipe::memory {
 namespace {
 
@@ -42,6 +44,40 @@ TEST(Rounds, RunToTheLongestOutput) {
   const auto rounds = make_rounds(make_sequences(3), {.gpu_batch_size = 4}, 1);
   EXPECT_EQ(rounds.front().token_steps(), 3);
   EXPECT_EQ(rounds.front().sequences(), 3);
+}
+
+// One behind the other, all of them, and none much longer than the others.
+TEST(Rounds, PartsOfABatchShareItsTokens) {
+  for (const std::int64_t count : {1, 2, 7, 24})
+    for (const int parts : {1, 2, 3, 7, 30}) {
+      const GpuBatch batch = make_sequences(count);
+      std::int64_t total = 0, longest = 0;
+      for (const auto& sequence : batch) {
+        total += sequence.prompt_tokens;
+        longest = std::max(longest, sequence.prompt_tokens);
+      }
+      std::size_t next = 0;
+      for (int part = 0; part < parts; ++part) {
+        const auto places = places_of_part(batch, part, parts);
+        if (places.begin == places.end) continue;
+        EXPECT_EQ(places.begin, next);
+        std::int64_t tokens = 0;
+        for (; next < places.end; ++next) tokens += batch[next].prompt_tokens;
+        EXPECT_LE(tokens, total / parts + longest + 1);
+      }
+      EXPECT_EQ(next, batch.size());
+    }
+  EXPECT_EQ(places_of_part({}, 1, 3).end, 0U);
+}
+
+TEST(Rounds, RowsAtOnceAreThoseOfTheLargestPart) {
+  std::vector<Sequence> sequences(6, {0, 10, 4});
+  auto round = make_rounds(sequences, {.gpu_batch_size = 6}, 1).front();
+  EXPECT_EQ(round.most_rows(), 60);
+  EXPECT_EQ(round.most_rows(3), 20);
+  EXPECT_EQ(round.most_rows(60), 10);
+  round.waiting.push_back({6, 10, 4});  // may come on top of a batch of new tokens, or fill one
+  EXPECT_EQ(round.most_rows(3), 60);
 }
 
 }  // namespace

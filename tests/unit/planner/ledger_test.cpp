@@ -50,6 +50,7 @@ Case draw(std::mt19937& random) {
   c.policy.micro_batches = pick(0, 3);
   if (pick(0, 2) == 0) c.policy.stages = memory::Stages::looped;
   c.policy.chunk_layers = pick(1, 2);
+  c.policy.prefill_pieces = pick(0, 6);
   std::vector<memory::Sequence> sequences;
   const auto count = c.policy.prompts_in_flight(c.ranks) + pick(0, 5);  // perhaps a second, smaller round
   for (std::int64_t i = 0; i < count; ++i) sequences.push_back({i, pick(1, 60), pick(3, 5)});
@@ -88,11 +89,12 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
                                : model::balance_stages(c.config, c.ranks);
     for (int rank = 0; rank < c.ranks; ++rank) {
       SCOPED_TRACE(fmt::format(
-          "policy {}, rank {} of {}, {} ({}), {}, attention {}: weights {}/{}, KV {}/{}, activations {}/{}",
+          "policy {}, rank {} of {}, {} ({}), {}, attention {}: weights {}/{}, KV {}/{}, activations {}/{}, "
+          "{} pieces",
           i, rank, c.ranks, to_string(slices[static_cast<std::size_t>(rank)]), c.policy.micro_batches,
           name_of(c.backend), c.policy.x_cache ? "of X" : name_of(c.policy.attention),
           c.policy.weights.device, c.policy.weights.host, c.policy.kv.device, c.policy.kv.host,
-          c.policy.hidden.device, c.policy.hidden.host));
+          c.policy.hidden.device, c.policy.hidden.host, c.policy.prefill_pieces));
       const auto& slice = slices[static_cast<std::size_t>(rank)];
       const StagePlan plan =
           plan_stage({c.config, slice, DType::f16, c.rounds, c.policy, c.ranks, c.backend});

@@ -18,7 +18,17 @@ struct Shape {
   std::int64_t first_token_step = 0;
   bool continues = false;
   bool attend_uses_weights = false;
+  std::int64_t prefill_pieces = 1;
 };
+
+inline memory::PrefillCut prefill_cut(const Shape& shape) {
+  memory::Policy policy;
+  policy.gpu_batches = shape.gpu_batches;
+  policy.prefill_pieces = shape.prefill_pieces;
+  policy.hidden.device = shape.hidden.any ? 0 : 100;
+  if (shape.chunk_layers > 0) policy.stages = memory::Stages::looped;
+  return policy.prefill_cut();
+}
 
 inline std::vector<Program> build_all(const Shape& shape) {
   auto config = model::config_of_size("opt-125m");
@@ -36,6 +46,7 @@ inline std::vector<Program> build_all(const Shape& shape) {
     p.continues = shape.continues;
     p.micro_batches = shape.micro_batches;
     p.gpu_batches = shape.gpu_batches;
+    p.prefill = prefill_cut(shape);
     p.layer_weights = shape.layer_weights;
     p.head_weights = shape.head_weights;
     p.kv = shape.kv;
