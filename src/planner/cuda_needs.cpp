@@ -51,7 +51,10 @@ Bytes upload_slot_bytes(const BatchBounds& bounds) {
   return aligned(std::max({ids, tasks, head}) + 1024);
 }
 
-Bytes token_buffer_bytes(const BatchBounds& bounds) { return array(bounds.sequences, kId); }
+Bytes token_buffer_bytes(const BatchBounds& bounds) {
+  if (bounds.parts == 1) return array(bounds.sequences, kId);
+  return array(first_token_of_part(bounds.sequences, bounds.parts), kId);
+}
 
 Bytes gather_bytes(const model::ModelConfig& config) {
   return halves(kGatherRows, config.hidden + config.embedding);

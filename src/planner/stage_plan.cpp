@@ -16,9 +16,11 @@ schedule::Offload offload_of(const memory::TierShares& shares) {
 }  // namespace
 
 BatchBounds bounds_of(const std::vector<memory::Round>& rounds, const memory::Policy& policy, int ranks) {
-  BatchBounds bounds{.micro_batches = policy.micro_batches_for(ranks), .gpu_batches = policy.gpu_batches};
+  BatchBounds bounds{.micro_batches = policy.micro_batches_for(ranks),
+                     .gpu_batches = policy.gpu_batches,
+                     .parts = policy.prefill_cut().parts};
   for (const auto& round : rounds) {
-    bounds.rows = std::max(bounds.rows, round.most_rows(policy.prefill_cut().parts));
+    bounds.rows = std::max(bounds.rows, round.most_rows(bounds.parts));
     const auto see = [&](const memory::Sequence& sequence) {
       bounds.prompt = std::max(bounds.prompt, sequence.prompt_tokens);
       bounds.positions = std::max(bounds.positions, sequence.kv_positions());

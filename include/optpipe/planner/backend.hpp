@@ -44,6 +44,7 @@ struct BatchBounds {
   std::int64_t positions = 1;  // that a new token attends to, at most
   std::int64_t micro_batches = 1;  // in flight
   std::int64_t gpu_batches = 1;    // in a micro-batch
+  int parts = 1;                   // of a GPU batch in prefill
 };
 
 // Rows of q, k, v and attention output of a decode step, in `element` bytes a value.
@@ -93,8 +94,13 @@ BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& sl
 std::int64_t q_rows(const BatchBounds& bounds);
 // Small arrays of one step.
 Bytes upload_slot_bytes(const BatchBounds& bounds);
-// Ids of the new tokens of one GPU batch.
+// Ids of the new tokens of one GPU batch, each part of it at a whole 16 bytes.
 Bytes token_buffer_bytes(const BatchBounds& bounds);
+// Where those of a part begin; `before`: sequences of the parts before.
+constexpr std::int64_t first_token_of_part(std::int64_t before, int part) {
+  constexpr std::int64_t kIds = 4;  // in 16 bytes
+  return (before + kIds - 1) / kIds * kIds + kIds * part;
+}
 // Rows of both tables on their way from the host, kGatherRows at a time; two of these.
 Bytes gather_bytes(const model::ModelConfig& config);
 

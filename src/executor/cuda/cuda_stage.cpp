@@ -199,7 +199,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
         return ops_.embed(rows, token_ids(step, rows), work(), options_.threads);
       case StepKind::sample:
         return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, work(), options_,
-                           token_buffer(step) + rows.first_span);
+                           token_buffer(step, rows));
       case StepKind::return_attention: {
         const auto segments = kv_.cpu_segments(place(program, step), rows);
         return ops_.return_attention(rows, ops_.upload(segments),
@@ -243,8 +243,11 @@ class CudaStage final : private GpuMemory, public BaseStage {
     return static_cast<std::size_t>(step.micro_batch.value * options_.policy.gpu_batches +
                                     step.gpu_batch.value);
   }
-  std::int32_t* token_buffer(const Step& step) {
-    return reinterpret_cast<std::int32_t*>(token_buffers_[batch_index(step)].data());
+  // Of the step's part of its GPU batch.
+  std::int32_t* token_buffer(const Step& step, const BatchRows& rows) {
+    const auto first =
+        planner::cuda::first_token_of_part(static_cast<std::int64_t>(rows.first_span), step.part);
+    return reinterpret_cast<std::int32_t*>(token_buffers_[batch_index(step)].data()) + first;
   }
 
   void wait_for_sample(const Step& step) { lane(Queue::compute).events.wait(sampled_[batch_index(step)]); }
@@ -252,7 +255,13 @@ class CudaStage final : private GpuMemory, public BaseStage {
   // Tokens are in pinned memory by now.
   void fetch_tokens(const Step& step) {
     auto& tokens = batches_.tokens(step);
-    std::copy_n(token_buffer(step), tokens.size(), tokens.begin());
+    Step part = step;
+    part.parts = static_cast<std::int16_t>(step.token_step.value == 0 ? plan_.prefill.parts : 1);
+    for (part.part = 0; part.part < part.parts; ++part.part) {
+      const BatchRows rows = batches_.rows(part);
+      std::copy_n(token_buffer(part, rows), rows.spans.size(),
+                  tokens.begin() + static_cast<std::ptrdiff_t>(rows.first_span));
+    }
   }
 
   MemoryPeak memory_peak() const override {
