@@ -106,8 +106,9 @@ class CountingSink final : public TokenSink {
   std::int64_t accepted_ = 0;
 };
 
-void expect_no_large_block(const std::vector<double>& percent, bool overlap) {
+void expect_no_large_block(const std::vector<double>& percent, bool overlap, bool x_cache = false) {
   StageOptions options;
+  options.policy.x_cache = x_cache;
   memory::set_percent(options.policy, percent);
   options.policy.gpu_batch_size = kPrompts / 2;
   options.policy.gpu_batches = 2;
@@ -148,6 +149,7 @@ TEST(Allocation, TheCountSeesVectorsAndMappings) {
 
 TEST(Allocation, NoneInTheTokenLoop) { expect_no_large_block({100, 0, 100, 0, 100, 0}, true); }
 TEST(Allocation, NoneWithAllTiers) { expect_no_large_block({30, 40, 20, 50, 0, 50}, true); }
+TEST(Allocation, NoneWithTheXCache) { expect_no_large_block({30, 40, 20, 50, 0, 50}, true, true); }
 TEST(Allocation, NoneOnDisk) { expect_no_large_block({0, 0, 0, 0, 0, 0}, true); }
 TEST(Allocation, NoneWithoutOverlap) { expect_no_large_block({30, 40, 20, 50, 0, 50}, false); }
 
