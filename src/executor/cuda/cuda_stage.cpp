@@ -134,7 +134,10 @@ class CudaStage final : private GpuMemory, public BaseStage {
       else
         lane(queue).events.wait(step.after[q]);
     }
-    if (!on_gpu) return carry_out(program, step, id, own);
+    if (!on_gpu) {
+      recorder_.start(step.queue);  // waiting for the GPU was no work of this queue's
+      return carry_out(program, step, id, own);
+    }
     own.events.begin();
     const StepId last = launch_graph(program, id);
     if (last == StepId{}) carry_out(program, step, id, own);
