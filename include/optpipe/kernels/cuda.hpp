@@ -82,15 +82,23 @@ struct Matrix {
   std::int64_t columns = 0;
   std::array<Piece, 3> pieces{};
   StorageFormat format = StorageFormat::native;
+  std::int64_t part_of = 0;  // rows of the matrix that this is a part of; 0: of none
 
   RowFormat row_format() const { return {format, DType::f16, columns}; }
   std::int64_t rows() const { return pieces[0].rows + pieces[1].rows + pieces[2].rows; }
 };
 
+// Row counts fall into classes, whose largest members these are: products choose algorithms by class. The
+// largest of the class behind that of `rows`.
+std::int64_t next_row_class(std::int64_t rows);
+
 // out[m, n] = epilogue(x[m, :] · weight[n, :] + bias[n]): x [m, k] with row stride `x_stride`, weight [n, k],
 // bias [n] or null, out [m, n] with row stride `out_stride` (strides in elements). Epilogue::add: out +=
 // product. out must not overlap x. A quantized weight is widened to fp16, so many rows at a time as the
 // context has room for, and the product reads those.
+//
+// A row's results are the same bits whatever stands beside it and, where all rows and pieces begin at
+// multiples of 16 bytes, however the weight is cut.
 void linear(Context& context, const Half* x, std::int64_t x_stride, std::int64_t m, const Matrix& weight,
             const Half* bias, Epilogue epilogue, Half* out, std::int64_t out_stride);
 // The same with an fp32 result and no epilogue or bias: logits.

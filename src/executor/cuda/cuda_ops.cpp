@@ -102,16 +102,22 @@ TaskSource CudaOps::upload(const std::vector<KvStore::Segment>& segments) {
 
 void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequences, std::size_t head) {
   const Use layer{0, slot};
-  const auto decoded = std::min(sequences, kChunkRows);
-  for (const std::int64_t count : {std::min(rows, kChunkRows), rows % kChunkRows, decoded}) {
-    if (count == 0) continue;
-    linear(layer, Role::q_weight, Role::q_bias, normed_, count, Epilogue::none, q_);
+  const auto h = config_.hidden;
+  const auto for_counts = [](std::int64_t most, auto use_rows) {
+    for (std::int64_t count = 1; count < most; count = gpu::next_row_class(count)) use_rows(count);
+    use_rows(most);
+  };
+  for_counts(std::min(rows, kChunkRows), [&](std::int64_t count) {
+    project_apart(layer, Role::q_weight, Role::q_bias, normed_, count, q_, h);
     feed_forward_rows(layer, 0, count, q_, attended_);
-  }
-  project_together(layer, normed_, decoded, q_);
+  });
+  for_counts(std::min(sequences, kChunkRows),
+             [&](std::int64_t count) { project_together(layer, normed_, count, q_); });
   if (logits_ != nullptr)
-    gpu::linear_f32(context_, embedded_, config_.embedding, std::min(sequences, kHeadChunkRows),
-                    matrix({head, slot}, Role::lm_head), logits_, config_.vocabulary);
+    for_counts(std::min(sequences, kHeadChunkRows), [&](std::int64_t count) {
+      gpu::linear_f32(context_, embedded_, config_.embedding, count, matrix({head, slot}, Role::lm_head),
+                      logits_, config_.vocabulary);
+    });
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 

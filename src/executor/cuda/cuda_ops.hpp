@@ -22,9 +22,10 @@ class CudaOps {
   CudaOps(const model::ModelConfig& config, const model::StageSlice& slice, const WeightStore& weights,
           const planner::StagePlan& plan, const TierMemory& memory, cudaStream_t stream);
 
-  // q, k and v of new tokens stand side by side in the buffer of q [rows, 3h], behind q of prompts [rows, h],
-  // where one product leaves them, unless they are more than a chunk.
-  static bool are_together(const BatchRows& rows) { return rows.rows - rows.prompt_rows <= kChunkRows; }
+  // q, k and v of a batch of new tokens alone stand side by side in the buffer of q [rows, 3h], where one
+  // product leaves them, unless they are more than a chunk. Where prompts enter, all rows pass as prompts'
+  // do.
+  static bool are_together(const BatchRows& rows) { return rows.prompt_rows == 0 && rows.rows <= kChunkRows; }
 
   kernels::cuda::Context& context() { return context_; }
   void next_step() { uploads_.next_step(); }  // before each step that calls one of the functions below
@@ -80,6 +81,9 @@ class CudaOps {
   AttentionBuffer attention(std::int32_t buffer) const;
   void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x,
                          const Half* attended);
+  // q, k or v: a part of what project_together computes, by the same algorithms.
+  void project_apart(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
+                     Half* to, std::int64_t stride);
   // to [rows, 3h]: q, k and v of each row.
   void project_together(const Use& use, const Half* x, std::int64_t rows, Half* to);
   // The same over the X cache.

@@ -1,5 +1,6 @@
 #include "executor/cuda/decode_graphs.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "optpipe/base/check.hpp"
@@ -60,12 +61,20 @@ bool DecodeGraphs::launch(const std::vector<RunStep>& run, const EnqueueStep& en
                      batch.most_rows, batch.most_context, batch.most_heads, batch.aligned});
   }
   if (shape != graph.shape) {
+    constexpr int kPaysOff = 16;  // launches
+    if (graph.executable) graph.wanted = graph.launches < kPaysOff ? std::min(2 * graph.wanted, kPaysOff) : 2;
     graph.shape = std::move(shape);
     graph.executable.reset();
+    graph.alike = 1;
     return false;
   }
   graph.used = bytes;
-  if (!graph.executable) capture(graph, run, batches, enqueue);
+  if (!graph.executable) {
+    if (++graph.alike < graph.wanted) return false;
+    capture(graph, run, batches, enqueue);
+    graph.launches = 0;
+  }
+  ++graph.launches;
   check(cudaGraphLaunch(graph.executable.get(), context_.stream()), "cudaGraphLaunch");
   return true;
 }

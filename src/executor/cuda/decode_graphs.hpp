@@ -36,9 +36,11 @@ class DecodeGraphs {
   // `task_bytes`: of task lists for all graphs of a stage, on the device, and as many in pinned memory.
   DecodeGraphs(Bytes task_bytes, const TierMemory& memory, kernels::cuda::Context& context);
 
-  // Launches the run as a graph. False, and nothing enqueued, where the run is not like the one before it in
-  // its place: then it is worth no graph yet (and the kernels that it needs may not be loaded, which must
-  // not happen during capture). The host must not come here for a place before the run before it in that
+  // Launches the run as a graph. False, and nothing enqueued, where the run is not like those before it in
+  // its place: then it is worth no graph yet (and the kernels that it needs may not be loaded, which must not
+  // happen during capture). Making a graph takes as long as several launches save, so the more often graphs
+  // were dropped early, as in batches whose sequences end one by one, the more like runs are waited for. The
+  // host must not come here for a place before the run before it in that
   // place is complete: since a token step needs the tokens of the one before, it cannot.
   bool launch(const std::vector<RunStep>& run, const EnqueueStep& enqueue);
 
@@ -53,6 +55,9 @@ class DecodeGraphs {
     std::unique_ptr<CUgraphExec_st, GraphDeleter> executable;
     std::span<std::byte> device, pinned;
     Bytes used = 0;
+    int alike = 0;     // runs of this shape, one after another
+    int wanted = 2;    // so many before a graph is made
+    int launches = 0;  // of the executable
   };
   struct Tasks {
     std::vector<kernels::cuda::KvTask> list;

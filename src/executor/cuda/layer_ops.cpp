@@ -36,6 +36,13 @@ std::optional<gpu::Matrix> join(std::initializer_list<gpu::Matrix> parts) {
 
 }  // namespace
 
+void CudaOps::project_apart(const Use& use, Role weight, Role bias, const Half* x, std::int64_t rows,
+                            Half* to, std::int64_t stride) {
+  gpu::Matrix part = matrix(use, weight);
+  part.part_of = 3 * config_.hidden;
+  gpu::linear(context_, x, config_.hidden, rows, part, vector(use, bias), Epilogue::none, to, stride);
+}
+
 void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows, Half* to) {
   const std::int64_t h = config_.hidden;
   const auto joined =
@@ -45,12 +52,9 @@ void CudaOps::project_together(const Use& use, const Half* x, std::int64_t rows,
   const bool one_bias = q_bias == nullptr || (k_bias == q_bias + h && v_bias == k_bias + h);
   if (joined && one_bias)
     return gpu::linear(context_, x, h, rows, *joined, q_bias, Epilogue::none, to, 3 * h);
-  const auto project = [&](Role weight, const Half* bias, Half* out) {
-    gpu::linear(context_, x, h, rows, matrix(use, weight), bias, Epilogue::none, out, 3 * h);
-  };
-  project(Role::q_weight, q_bias, to);
-  project(Role::k_weight, k_bias, to + h);
-  project(Role::v_weight, v_bias, to + 2 * h);
+  project_apart(use, Role::q_weight, Role::q_bias, x, rows, to, 3 * h);
+  project_apart(use, Role::k_weight, Role::k_bias, x, rows, to + h, 3 * h);
+  project_apart(use, Role::v_weight, Role::v_bias, x, rows, to + 2 * h, 3 * h);
 }
 
 void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
@@ -58,11 +62,9 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
   const Use use{group, slot};
   if (x_) return project_x(use, rows, x, tasks);
   const std::int64_t h = config_.hidden;
-  for (std::int64_t begin = 0; begin < rows.rows;) {
-    // Rows of prompts, then those of new tokens, which fit into one chunk or pass as if they were a prompt's.
-    const bool together = begin >= rows.prompt_rows && are_together(rows);
-    const auto end = together || !are_together(rows) ? rows.rows : rows.prompt_rows;
-    const auto count = std::min(kChunkRows, end - begin);
+  const bool together = are_together(rows);
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kChunkRows) {
+    const auto count = std::min(kChunkRows, rows.rows - begin);
     const Half* input = x + begin * h;
     if (config_.pre_norm) {
       norm(use, Role::attention_norm_weight, Role::attention_norm_bias, input, count, normed_);
@@ -70,20 +72,15 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
     }
     if (buffer != 0) {
       project_together(use, input, count, attention(buffer).q + begin * 3 * h);
-      begin += count;
-      continue;
+    } else if (together) {
+      project_together(use, input, count, q_);
+      gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), q_ + h, q_ + 2 * h, 3 * h);
+    } else {
+      project_apart(use, Role::q_weight, Role::q_bias, input, count, q_ + begin * h, h);
+      project_apart(use, Role::k_weight, Role::k_bias, input, count, keys_, h);
+      project_apart(use, Role::v_weight, Role::v_bias, input, count, values_, h);
+      gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), keys_, values_, h);
     }
-    if (together) {
-      Half* const q = q_ + begin * h;
-      project_together(use, input, count, q);
-      gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), q + h, q + 2 * h, 3 * h);
-      return;
-    }
-    linear(use, Role::q_weight, Role::q_bias, input, count, Epilogue::none, q_ + begin * h);
-    linear(use, Role::k_weight, Role::k_bias, input, count, Epilogue::none, keys_);
-    linear(use, Role::v_weight, Role::v_bias, input, count, Epilogue::none, values_);
-    gpu::append_kv(context_, tasks(begin, count), config_.head_dim(), keys_, values_, h);
-    begin += count;
   }
 }
 

@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::int64_t kMostGrid = 65535;  // of a grid's second and third dimension
 constexpr std::int64_t kMostHeadDim = 256;
-constexpr std::int64_t kLeastSplit = 64;  // positions worth a block of their own
 
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
@@ -19,16 +18,16 @@ bool is_wide(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& r
          aligned(rows.q) && aligned(rows.out);
 }
 
-// Enough parts that every processor has blocks to overlap, each part long enough to be worth it; more cost
-// more in merging than they gain.
-int splits_for(const Context::Parts& parts, const KvBatch& batch, std::int64_t head_dim) {
+// Enough blocks a head that every processor has some to overlap, as far as there are parts for them; more
+// cost more in merging than they gain. Their number changes no result.
+int splits_for(const Context::Parts& parts, const KvBatch& batch, std::int64_t head_dim, bool wide) {
   constexpr std::int64_t kBlocksPerProcessor = 2;
   const std::int64_t blocks = std::int64_t{batch.count} * batch.most_heads;
   const std::int64_t wanted = kBlocksPerProcessor * parts.device.processors / blocks;
-  const std::int64_t useful = (batch.most_context + kLeastSplit - 1) / kLeastSplit;
-  const auto room =
-      static_cast<std::int64_t>(parts.workspace.bytes() / sizeof(float)) / partial_floats(batch, head_dim, 1);
-  return static_cast<int>(std::max<std::int64_t>(1, std::min({wanted, useful, room, std::int64_t{64}})));
+  const std::int64_t useful = (batch.most_context + kContextPart - 1) / kContextPart;
+  const auto room = static_cast<std::int64_t>(parts.workspace.bytes() / sizeof(float));
+  if (partial_floats(batch, head_dim, wide) > room) return 1;
+  return static_cast<int>(std::max<std::int64_t>(1, std::min(wanted, useful)));
 }
 
 bool check_batch(const KvBatch& batch, std::int64_t head_dim) {
@@ -92,11 +91,12 @@ void attention_decode(Context& context, const KvBatch& batch, std::int64_t head_
     return launch_sparse_attention(batch, head_dim, rows, is_wide(batch, head_dim, rows), context.stream());
   }
   auto& parts = context.parts();
+  const bool wide = is_wide(batch, head_dim, rows);
   launch_row_attention({.batch = batch,
                         .head_dim = head_dim,
                         .rows = rows,
-                        .wide = is_wide(batch, head_dim, rows),
-                        .splits = splits_for(parts, batch, head_dim),
+                        .wide = wide,
+                        .splits = splits_for(parts, batch, head_dim, wide),
                         .partials = reinterpret_cast<float*>(parts.workspace.data())},
                        parts.stream);
 }

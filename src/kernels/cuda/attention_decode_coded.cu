@@ -6,15 +6,15 @@ namespace optpipe::kernels::cuda {
 namespace {
 
 template <StorageFormat format>
-RowKernel kernel_for(std::int64_t dim, bool wide) {
-  return wide ? row_kernel_for<CodedRows<format, true>>(dim) : attend_rows<32, CodedRows<format, false>>;
+RowKernels kernels_for(std::int64_t dim, bool wide) {
+  return wide ? row_kernels_for<CodedRows<format, true>>(dim) : row_kernels<32, CodedRows<format, false>>();
 }
 
 }  // namespace
 
-RowKernel coded_row_kernel(StorageFormat format, std::int64_t dim, bool wide) {
-  return format == StorageFormat::q8 ? kernel_for<StorageFormat::q8>(dim, wide)
-                                     : kernel_for<StorageFormat::q4>(dim, wide);
+RowKernels coded_row_kernels(StorageFormat format, std::int64_t dim, bool wide) {
+  return format == StorageFormat::q8 ? kernels_for<StorageFormat::q8>(dim, wide)
+                                     : kernels_for<StorageFormat::q4>(dim, wide);
 }
 
 }  // namespace optpipe::kernels::cuda

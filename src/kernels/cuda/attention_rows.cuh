@@ -1,6 +1,10 @@
 // Attention of one query a block, at the speed of memory: a row of keys (and of values) is read by a group of
-// lanes, eight values each, groups take positions in turn, and each keeps a running softmax of its own. They
-// are merged at the end, and so are the parts of a context that several blocks share.
+// lanes, eight values each, groups take positions in turn, and each keeps a running softmax of its own.
+//
+// A context is cut into parts of kPart positions. Each group adds up a part from nothing, then joins it to
+// those before; groups are merged at the end. Where tasks and heads are too few to fill the GPU, several
+// blocks share a context, each leaves what its groups found in its parts, and merge_parts joins that in the
+// same order: how many blocks share a context changes no bit, so a row's result depends on nothing beside it.
 #pragma once
 
 #include <cfloat>
@@ -12,13 +16,39 @@ namespace optpipe::kernels::cuda {
 
 constexpr int kThreads = 128;
 constexpr int kUnroll = 8;  // positions of a group in flight
+constexpr int kPart = kContextPart;
 constexpr float kLog2e = 1.44269504f;
 constexpr float kLeast = -FLT_MAX;  // a maximum of nothing, without the NaN of ∞ - ∞
+
+inline __device__ float* partial_at(const Partials& p, int part, int group) {
+  const std::int64_t row = std::int64_t{blockIdx.z} * gridDim.x + blockIdx.x;
+  return p.data + ((row * p.parts + part) * p.groups + group) * (p.dim + 2);
+}
+
+// How two sums relative to different scores become one.
+struct Joint {
+  float most, fade, weight;
+
+  __device__ Joint(float before, float next)
+      : most(fmaxf(before, next)), fade(exp2f(before - most)), weight(exp2f(next - most)) {}
+  __device__ float of(float before, float next) const {
+    return __fmaf_rn(next, weight, __fmul_rn(before, fade));
+  }
+};
 
 // A softmax on the way: scores are in units of log 2, sums relative to the largest so far.
 struct Running {
   float most = kLeast, total = 0;
   Eight sums{};
+
+  // What comes behind. The same operations as in merge_parts, to the bit.
+  __device__ void join(const Running& next) {
+    const Joint joint(most, next.most);
+    most = joint.most;
+    total = joint.of(total, next.total);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sums.at[i] = joint.of(sums.at[i], next.sums.at[i]);
+  }
 
   template <class Rows>
   __device__ void add(const float (&scores)[kUnroll], const typename Rows::Packed (&values)[kUnroll]) {
@@ -72,21 +102,29 @@ __device__ Running attend(const Rows& rows, int begin, int end, const Eight& q) 
   return running;
 }
 
-// Where a block's result goes: partial[0] = largest score, [1] = total, [2 ...] = sums.
-inline __device__ float* partial_at(float* partials, int pitch, int split, int splits) {
-  const std::int64_t row = std::int64_t{blockIdx.z} * gridDim.x + blockIdx.x;
-  return partials + (row * splits + split) * pitch;
+// The groups of a block as one: `most` and `total` [groups], `sums` [group][column].
+template <int kGroups, class Sums>
+__device__ void write_merged(const float* most, const float* total, const Sums& sums, int dim, Half* out) {
+  float block_most = kLeast, block_total = 0;
+  for (int g = 0; g < kGroups; ++g) block_most = fmaxf(block_most, most[g]);
+  for (int g = 0; g < kGroups; ++g)
+    block_total = __fmaf_rn(total[g], exp2f(most[g] - block_most), block_total);
+  for (int i = threadIdx.x; i < dim; i += blockDim.x) {
+    float sum = 0;
+    for (int g = 0; g < kGroups; ++g) sum = __fmaf_rn(sums[g][i], exp2f(most[g] - block_most), sum);
+    out[i] = to_half(sum / block_total);
+  }
 }
 
+// splits == 0: rows of a prompt, a block each; else one row, whose parts `splits` blocks take in turn.
 template <int kLanes, class Rows>
-__global__ void attend_rows(const KvTask* tasks, int dim, AttentionRows rows, int splits, float* partials) {
+__global__ void attend_rows(const KvTask* tasks, int dim, AttentionRows rows, int splits, Partials partials) {
   constexpr int kGroups = kThreads / kLanes;
   __shared__ float most[kGroups], total[kGroups], sums[kGroups][kLanes * 8];
   const KvTask task = tasks[blockIdx.z];
   const int head = blockIdx.x, row = splits > 0 ? 0 : blockIdx.y, split = splits > 0 ? blockIdx.y : 0;
   if (head >= task.heads || row >= task.rows) return;
   const int context = task.position + row + 1;
-  const int part = splits > 1 ? (context + splits - 1) / splits : context;
   const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
   const std::int64_t at_row = std::int64_t{task.first_row} + row;
   const int at_column = (task.first_head + head) * dim;
@@ -97,8 +135,23 @@ __global__ void attend_rows(const KvTask* tasks, int dim, AttentionRows rows, in
   Eight q;
 #pragma unroll
   for (int v = 0; v < 8; ++v) q.at[v] = kv.column(v) < 0 ? 0 : to_float(query[kv.column(v)]) * scale;
-  const Running running = attend<kLanes>(kv, min(split * part, context), min((split + 1) * part, context), q);
-
+  Running running;
+  for (int part = split; part * kPart < context; part += max(splits, 1)) {
+    const Running own = attend<kLanes>(kv, part * kPart, min((part + 1) * kPart, context), q);
+    if (splits <= 1) {
+      running.join(own);
+      continue;
+    }
+    float* to = partial_at(partials, part, group);
+    if (lane == 0) {
+      to[0] = own.most;
+      to[1] = own.total;
+    }
+#pragma unroll
+    for (int v = 0; v < 8; ++v)
+      if (kv.column(v) >= 0) to[2 + kv.column(v)] = own.sums.at[v];
+  }
+  if (splits > 1) return;
   if (lane == 0) {
     most[group] = running.most;
     total[group] = running.total;
@@ -107,33 +160,52 @@ __global__ void attend_rows(const KvTask* tasks, int dim, AttentionRows rows, in
   for (int v = 0; v < 8; ++v)
     if (kv.column(v) >= 0) sums[group][kv.column(v)] = running.sums.at[v];
   __syncthreads();
-  float block_most = kLeast, block_total = 0;
-  for (int g = 0; g < kGroups; ++g) block_most = fmaxf(block_most, most[g]);
-  for (int g = 0; g < kGroups; ++g) block_total += total[g] * exp2f(most[g] - block_most);
-  float* partial = splits > 1 ? partial_at(partials, dim + 2, split, splits) : nullptr;
-  for (int i = threadIdx.x; i < dim; i += kThreads) {
-    float sum = 0;
-    for (int g = 0; g < kGroups; ++g) sum += sums[g][i] * exp2f(most[g] - block_most);
-    if (partial)
-      partial[2 + i] = sum;
-    else
-      rows.out[at_row * rows.out_stride + at_column + i] = to_half(sum / block_total);
+  write_merged<kGroups>(most, total, sums, dim, rows.out + at_row * rows.out_stride + at_column);
+}
+
+// Joins the parts of each group in order, then merges the groups.
+template <int kLanes>
+__global__ void merge_parts(const KvTask* tasks, AttentionRows rows, Partials partials) {
+  constexpr int kGroups = kThreads / kLanes;
+  __shared__ float most[kGroups], total[kGroups], sums[kGroups][kLanes * 8];
+  const KvTask task = tasks[blockIdx.z];
+  if (static_cast<int>(blockIdx.x) >= task.heads || task.rows == 0) return;
+  const int parts = (task.position + kPart) / kPart, dim = partials.dim;
+  const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
+  Running running;
+  for (int part = 0; part < parts; ++part) {
+    const float* from = partial_at(partials, part, group);
+    Running next{from[0], from[1], {}};
+#pragma unroll
+    for (int v = 0; v < 8; ++v) next.sums.at[v] = lane * 8 + v < dim ? from[2 + lane * 8 + v] : 0;
+    running.join(next);
   }
-  if (partial && threadIdx.x == 0) {
-    partial[0] = block_most;
-    partial[1] = block_total;
+  if (lane == 0) {
+    most[group] = running.most;
+    total[group] = running.total;
   }
+#pragma unroll
+  for (int v = 0; v < 8; ++v) sums[group][lane * 8 + v] = running.sums.at[v];
+  __syncthreads();
+  write_merged<kGroups>(most, total, sums, dim,
+                        rows.out + task.first_row * rows.out_stride + (task.first_head + blockIdx.x) * dim);
+}
+
+// Of a head's group.
+template <int kLanes, class Rows>
+RowKernels row_kernels() {
+  return {attend_rows<kLanes, Rows>, merge_parts<kLanes>, kThreads / kLanes};
 }
 
 // Groups just wide enough for a head.
 template <class Rows>
-RowKernel row_kernel_for(std::int64_t dim) {
-  if (dim <= 8) return attend_rows<1, Rows>;
-  if (dim <= 16) return attend_rows<2, Rows>;
-  if (dim <= 32) return attend_rows<4, Rows>;
-  if (dim <= 64) return attend_rows<8, Rows>;
-  if (dim <= 128) return attend_rows<16, Rows>;
-  return attend_rows<32, Rows>;
+RowKernels row_kernels_for(std::int64_t dim) {
+  if (dim <= 8) return row_kernels<1, Rows>();
+  if (dim <= 16) return row_kernels<2, Rows>();
+  if (dim <= 32) return row_kernels<4, Rows>();
+  if (dim <= 64) return row_kernels<8, Rows>();
+  if (dim <= 128) return row_kernels<16, Rows>();
+  return row_kernels<32, Rows>();
 }
 
 }  // namespace optpipe::kernels::cuda

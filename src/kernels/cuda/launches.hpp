@@ -35,8 +35,17 @@ void launch_append_coded_kv(const KvBatch& batch, std::int64_t head_dim, const H
 void launch_take_heads(const KvBatch& batch, std::int64_t head_dim, const Half* from, Half* to,
                        std::int64_t stride, bool wide, Stream stream);
 
-// One query a block: of a task's only row, its context split into `splits` parts, or (splits == 0) of each of
-// its rows. `wide`: loads of 16 bytes are possible everywhere. `partials`: partial_floats(...) floats.
+// Where blocks that share a context leave what they found: of each task, head, part of the longest context
+// and group of a block's lanes, the largest score, the total, and the sums [dim].
+struct Partials {
+  float* data = nullptr;
+  int parts = 0, groups = 0, dim = 0;
+};
+inline constexpr int kContextPart = 128;  // positions
+
+// One query a block: of a task's only row, its context shared by `splits` blocks, or (splits == 0) of each of
+// its rows. `wide`: loads of 16 bytes are possible everywhere. `partials`: partial_floats(...) floats, used
+// from two splits on.
 struct RowAttention {
   KvBatch batch;
   std::int64_t head_dim = 0;
@@ -49,11 +58,15 @@ struct RowAttention {
 inline constexpr std::int64_t kMostSparseContext = 10 << 10;
 void launch_sparse_attention(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows,
                              bool wide, Stream stream);
-std::int64_t partial_floats(const KvBatch& batch, std::int64_t head_dim, int splits);
+std::int64_t partial_floats(const KvBatch& batch, std::int64_t head_dim, bool wide);
 void launch_row_attention(const RowAttention& attention, Stream stream);
-// Its kernel where keys and values are quantized.
-using RowKernel = void (*)(const KvTask*, int, AttentionRows, int, float*);
-RowKernel coded_row_kernel(StorageFormat format, std::int64_t head_dim, bool wide);
+// Its kernels for a format and a head dimension.
+struct RowKernels {
+  void (*attend)(const KvTask*, int, AttentionRows, int, Partials);
+  void (*merge)(const KvTask*, AttentionRows, Partials);
+  int groups;
+};
+RowKernels coded_row_kernels(StorageFormat format, std::int64_t head_dim, bool wide);
 
 // Tiles on the tensor cores; false where the head dimension or the device's shared memory does not allow it.
 // Needs 16-byte alignment of everything.

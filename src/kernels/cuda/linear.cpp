@@ -70,6 +70,7 @@ void run_pieces(Context& context, const Half* x, std::int64_t x_stride, std::int
                  .k = weight.columns,
                  .x_stride = x_stride,
                  .out_stride = out_stride,
+                 .whole_n = weight.part_of > 0 ? weight.part_of : weight.rows(),
                  .x = x,
                  .weight = rows,
                  .bias = bias ? bias + column : nullptr,
@@ -93,6 +94,8 @@ void linear(Context& context, const Half* x, std::int64_t x_stride, std::int64_t
             const Half* bias, Epilogue epilogue, Half* out, std::int64_t out_stride) {
   run_pieces(context, x, x_stride, m, weight, bias, epilogue, out, out_stride);
 }
+
+std::int64_t next_row_class(std::int64_t rows) { return row_class(row_class(rows) + 1); }
 
 void widen_rows(Context& context, const std::byte* rows, std::int64_t count, const RowFormat& format,
                 Half* out) {
