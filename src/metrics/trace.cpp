@@ -55,7 +55,7 @@ void Trace::add_round(const schedule::Program& program, std::span<const schedule
     const auto last_layer = time.last.valid() ? program.step(time.last).layer : step.layer;
     events_.push_back({round_begin_s + time.begin_s, round_begin_s + time.end_s, time.waited_s,
                        step.token_step.value, step.micro_batch.value, step.layer.value, step.gpu_batch.value,
-                       last_layer.value, step.kind, step.queue});
+                       last_layer.value, step.parts > 1 ? step.part : -1, step.kind, step.queue});
   }
 }
 
@@ -66,9 +66,10 @@ std::string Trace::to_text(const Event& e, int rank, double zero_s) {
   else if (e.layer >= 0)
     name += fmt::format(" {}", e.layer);
   return fmt::format(
-      R"({{"ph":"X","pid":{},"tid":{},"ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"{}","args":{{"step":"{}","token_step":{},"micro_batch":{},"layer":{},"gpu_batch":{}{}}}}})",
+      R"({{"ph":"X","pid":{},"tid":{},"ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"{}","args":{{"step":"{}","token_step":{},"micro_batch":{},"layer":{},"gpu_batch":{}{}{}}}}})",
       rank, static_cast<int>(e.queue), (e.begin_s - zero_s) * 1e6, std::max(0.0, e.end_s - e.begin_s) * 1e6,
       name, name_of(e.queue), name_of(e.kind), e.token_step, e.micro_batch, e.layer, e.gpu_batch,
+      e.part >= 0 ? fmt::format(R"(,"part":{})", e.part) : "",
       e.waited_s > 0 ? fmt::format(R"(,"waited_us":{:.3f})", e.waited_s * 1e6) : "");
 }
 

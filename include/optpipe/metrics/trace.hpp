@@ -32,6 +32,7 @@ class Trace {
   struct Event {
     double begin_s, end_s, waited_s;
     std::int32_t token_step, micro_batch, layer, gpu_batch, last_layer;
+    std::int32_t part;  // of a GPU batch in prefill; -1: the whole
     schedule::StepKind kind;
     schedule::Queue queue;
   };

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -81,6 +82,18 @@ TEST(Trace, AGraphBearsItsLayers) {
 TEST(Trace, WithoutRoundsIsAnEmptyTimeline) {
   const json trace = trace_of({Program{}}, {0});
   for (const auto& event : trace["traceEvents"]) EXPECT_EQ(event["ph"], "M");
+}
+
+// Steps of prefill in pieces say which part of their GPU batch they are of; others say nothing.
+TEST(Trace, NamesThePartsOfPrefill) {
+  const json trace = trace_of(schedule::build_all({.ranks = 2, .prefill_pieces = 3}), {0, 0});
+  std::map<int, int> steps_of_part;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] != "X" || !event["args"].contains("part")) continue;
+    EXPECT_EQ(event["args"]["token_step"], 0);
+    if (event["args"]["step"] == "attend") ++steps_of_part[event["args"]["part"]];
+  }
+  EXPECT_EQ(steps_of_part, (std::map<int, int>{{0, 6}, {1, 6}, {2, 6}}));
 }
 
 }  // namespace
