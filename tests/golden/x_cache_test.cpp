@@ -78,6 +78,11 @@ TEST_P(XCache, PlacementChangesNothing) {
                  .overlap = false,
                  .threads = 2});
   }
+  expect_same({.ranks = at_most(2),
+               .percent = kPercents[3],
+               .gpu_batch_size = 3,
+               .gpu_batches = 2,
+               .prefill_pieces = 5});
   const auto layers = model::load_config(golden_.model).layers;
   if (layers >= 2)
     expect_same(
