@@ -2,6 +2,8 @@
 // give.
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "support/golden.hpp"
 #include "support/pipeline.hpp"
 
@@ -48,29 +50,38 @@ TEST_P(Quantized, PlacementChangesNothing) {
   }
 }
 
-// Relative errors of the logits of prompts' last positions, largest over prompts. Fixtures have random
-// weights, for which groups of 64 are spread evenly: the error of a 4-bit number is some 10 % of its own
-// size, of an 8-bit number 0.6 %.
+// Relative errors of the logits of prompts' last positions, largest over prompts, and their root mean square.
+// Fixtures have random weights, for which groups of 64 are spread evenly: the error of a 4-bit number is some
+// 10 % of its own size, of an 8-bit number 0.6 %.
 TEST_P(Quantized, LogitsAreCloseToThoseOfTheFullFormat) {
   const Golden golden = load_golden(GetParam());
   const std::vector<std::int64_t> one(golden.prompts.size(), 1);
+  double typical = 0;  // of the last run
   const auto error = [&](StorageFormat weights, StorageFormat kv) {
     const Output output =
         run_pipeline(golden.model, {.weight_format = weights, .kv_format = kv}, golden.prompts, one);
-    double largest = 0;
-    for (std::size_t i = 0; i < golden.prompts.size(); ++i)
-      largest = std::max(largest, relative_error(output.first_logits.at(static_cast<std::int64_t>(i)),
-                                                 golden.first_logits[i]));
+    double largest = 0, squares = 0;
+    for (std::size_t i = 0; i < golden.prompts.size(); ++i) {
+      const double own =
+          relative_error(output.first_logits.at(static_cast<std::int64_t>(i)), golden.first_logits[i]);
+      largest = std::max(largest, own);
+      squares += own * own;
+    }
+    typical = std::sqrt(squares / static_cast<double>(golden.prompts.size()));
     return largest;
   };
   using enum StorageFormat;
   const double w8 = error(q8, native), w4 = error(q4, native), kv8 = error(native, q8),
-               kv4 = error(native, q4), both8 = error(q8, q8), both4 = error(q4, q4);
+               kv4 = error(native, q4), both4 = error(q4, q4), both8 = error(q8, q8);
   RecordProperty("relative_error_of_logits",
                  ::testing::PrintToString(std::vector{w8, w4, kv8, kv4, both8, both4}));
   std::printf("%-20s weights 8bit %.4f 4bit %.4f, KV 8bit %.4f 4bit %.4f, both 8bit %.4f 4bit %.4f\n",
               GetParam().c_str(), w8, w4, kv8, kv4, both8, both4);
-  EXPECT_LT(both8, 0.02);
+  std::printf("both 8bit, root mean square over %zu prompts: %.4f\n", golden.prompts.size(), typical);
+  // The largest is one prompt's: numbers near the border of two codes take either with the last bits of
+  // products, which differ between machines (cores with AMX round a prompt's products otherwise).
+  EXPECT_LT(typical, 0.015);
+  EXPECT_LT(both8, 0.03);
   EXPECT_LT(both4, 0.35);
   EXPECT_GT(w4, w8) << "4 bits ought to cost more than 8";
 }
