@@ -15,7 +15,8 @@ namespace {
 std::atomic<std::size_t> largest_allocation{0};
 }
 
-// Replaces the global operators of this executable, to see what is asked of them.
+// Replaces the global operators of this executable, to see what is asked of them: those that do not throw as
+// well, so that what one of them gives no other's counterpart takes back.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   auto largest = largest_allocation.load();
   while (size > largest && !largest_allocation.compare_exchange_weak(largest, size)) {
@@ -23,7 +24,15 @@ std::atomic<std::size_t> largest_allocation{0};
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace optpipe::model {

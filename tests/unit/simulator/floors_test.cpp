@@ -43,8 +43,8 @@ TEST(Floors, OfDecodeAreBytesOverTheRate) {
 }
 
 TEST(Floors, WithoutDecodeThereIsNone) {
-  for (const double seconds : floors(streamed(1), load_machine("h200x4")).front().decode.work_s)
-    EXPECT_EQ(seconds, 0);
+  const auto ranks = floors(streamed(1), load_machine("h200x4"));
+  for (const double seconds : ranks.front().decode.work_s) EXPECT_EQ(seconds, 0);
 }
 
 }  // namespace
