@@ -58,8 +58,8 @@ cublasLtEpilogue_t epilogue_of(bool bias, bool relu) {
 // Of all rows, which begin `stride` bytes apart. Finer than 16 bytes no algorithm distinguishes, and which
 // row is the first must not choose.
 std::uint32_t alignment_of(const void* pointer, std::int64_t stride) {
-  constexpr std::uintptr_t kMost = 16;
-  const auto bits = reinterpret_cast<std::uintptr_t>(pointer) | static_cast<std::uintptr_t>(stride) | kMost;
+  const auto bits =
+      reinterpret_cast<std::uintptr_t>(pointer) | static_cast<std::uintptr_t>(stride) | kWidestLoad;
   return static_cast<std::uint32_t>(bits & (~bits + 1));
 }
 
@@ -97,6 +97,10 @@ struct Matmul::Plan {
   Choice algorithm;
   std::int64_t rows = 0;  // of x that go in one call
 };
+
+bool Matmul::Key::is_aligned() const {
+  return std::min({x_alignment, weight_alignment, out_alignment}) == kWidestLoad;
+}
 
 std::int64_t row_class(std::int64_t rows) {
   if (rows <= 1) return 1;
@@ -194,7 +198,9 @@ Matmul::Choice Matmul::find(const Key& key) {
     Key many = key;
     many.m = kMany;
     of_many = choose(many);
-    if (!of_many) return {};
+    // Kernels that serve any alignment share a tile's sums among warps in ways of their own: there only the
+    // very same kernel gives the same bits. Cuts of matrices that are not tiny keep this alignment.
+    if (!of_many || !key.is_aligned()) return of_many;
   }
   Key single = key;
   single.m = 1;

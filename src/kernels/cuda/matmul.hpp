@@ -37,6 +37,8 @@ struct Product {
 // an octave. Few classes mean few kernels to load and choices to make.
 std::int64_t row_class(std::int64_t rows);
 
+constexpr std::uint32_t kWidestLoad = 16;  // bytes
+
 class Matmul {
  public:
   Matmul(void* workspace, Bytes workspace_bytes);
@@ -54,6 +56,7 @@ class Matmul {
     std::uint32_t x_alignment, weight_alignment, out_alignment;
     bool bias, relu, add, wide;
     auto operator<=>(const Key&) const = default;
+    bool is_aligned() const;  // every row begins where the widest loads may
   };
   struct Problem;  // a product's descriptors
   struct Plan;
