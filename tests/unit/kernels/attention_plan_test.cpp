@@ -45,7 +45,9 @@ TEST(AttentionPlan, DecodeFillsTheRoundsOfItsThreads) {
       const auto unit = plan.unit(0);
       const auto piece = (unit.head_end - unit.head_begin) * head_bytes;
       EXPECT_LE(piece, 4096);
-      if (tasks >= threads) EXPECT_GE(piece, 512);
+      if (tasks >= threads) {
+        EXPECT_GE(piece, 512);
+      }
     }
 }
 

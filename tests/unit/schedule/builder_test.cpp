@@ -39,8 +39,9 @@ TEST(Contiguous, AttentionMayUseWeights) {
       ASSERT_THAT(find_faults(programs), IsEmpty());
       for (const Program& program : programs)
         for (const Step& step : program.steps)
-          if (step.kind == StepKind::attend)
+          if (step.kind == StepKind::attend) {
             ASSERT_EQ(program.index_of(step, BufferKind::weight_slot) >= 0, uses);
+          }
     }
 }
 

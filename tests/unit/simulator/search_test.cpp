@@ -65,7 +65,9 @@ TEST(Search, TriesTheXCacheWhereItMay) {
   EXPECT_TRUE(std::ranges::any_of(with_x, uses_x));
   for (const auto& found : with_x) {
     EXPECT_TRUE(fits(r, found.policy, found.ranks));
-    if (found.policy.x_cache) EXPECT_EQ(found.policy.attention, memory::AttentionPlace::gpu);
+    if (found.policy.x_cache) {
+      EXPECT_EQ(found.policy.attention, memory::AttentionPlace::gpu);
+    }
   }
 }
 
