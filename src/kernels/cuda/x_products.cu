@@ -83,8 +83,9 @@ struct Scores {
   __device__ Operands<float> operands(int product) const {
     const KvTask task = of.tasks[product];
     const std::int64_t head = std::int64_t{task.first_row} * of.heads;
-    return {absorbed + head * of.h, of.h, one_piece(task.keys, of.h), 0,        task.rows > 0 ? of.heads : 0,
-            task.position + task.rows,         of.h, scores + head * of.stride,  of.stride};
+    return {
+        absorbed + head * of.h,    of.h, one_piece(task.keys, of.h), 0,        task.rows > 0 ? of.heads : 0,
+        task.position + task.rows, of.h, scores + head * of.stride,  of.stride};
   }
   __device__ float result(float sum, int, int) const { return sum; }
 };
