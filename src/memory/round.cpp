@@ -1,6 +1,7 @@
 #include "optpipe/memory/round.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <span>
 
 namespace optpipe::memory {
@@ -78,7 +79,9 @@ std::int64_t Round::most_rows(int parts) const {
   return most;
 }
 
-std::vector<Round> make_rounds(const std::vector<Sequence>& sequences, const Policy& policy, int stages) {
+std::vector<Round> make_rounds(const std::vector<Sequence>& given, const Policy& policy, int stages) {
+  std::vector<Sequence> sequences = given;
+  if (policy.refill) std::ranges::stable_sort(sequences, std::greater<>(), &Sequence::new_tokens);
   const auto micro_batches = policy.micro_batches_for(stages);
   const auto capacity = static_cast<std::size_t>(policy.prompts_in_flight(stages));
   std::vector<Round> rounds;

@@ -46,9 +46,10 @@ struct Round {
 };
 
 // Cuts `sequences`, in their order, into rounds of at most the policy's prompts in flight; with the policy's
-// `refill` into one round, in which the rest waits. A round's prompts are spread evenly over its
-// micro-batches and GPU batches, so that a part-filled round keeps every stage busy. Every round has the same
-// number of micro-batches and GPU batches.
+// `refill` into one round, in which the rest waits, and prompts with the most new tokens come first: those
+// that end last must not begin last, or places run empty for long. A round's prompts are spread evenly over
+// its micro-batches and GPU batches, so that a part-filled round keeps every stage busy. Every round has the
+// same number of micro-batches and GPU batches.
 std::vector<Round> make_rounds(const std::vector<Sequence>& sequences, const Policy& policy, int stages);
 
 }  // namespace optpipe::memory

@@ -80,5 +80,20 @@ TEST(Rounds, RowsAtOnceAreThoseOfTheLargestPart) {
   EXPECT_EQ(round.most_rows(3), 60);
 }
 
+TEST(Rounds, WithRefillThoseThatTakeLongestBegin) {
+  Policy policy{.gpu_batch_size = 2};
+  policy.refill = true;
+  const auto rounds =
+      make_rounds({{0, 5, 3}, {1, 9, 7}, {2, 4, 3}, {3, 2, 9}, {4, 8, 7}, {5, 1, 1}}, policy, 1);
+  ASSERT_EQ(rounds.size(), 1u);
+  const auto indices = [](const std::vector<Sequence>& sequences) {
+    std::vector<std::int64_t> result;
+    for (const Sequence& sequence : sequences) result.push_back(sequence.index);
+    return result;
+  };
+  EXPECT_EQ(indices(rounds[0].micro_batches[0][0]), (std::vector<std::int64_t>{3, 1}));
+  EXPECT_EQ(indices(rounds[0].waiting), (std::vector<std::int64_t>{4, 0, 2, 5})) << "equals in input order";
+}
+
 }  // namespace
 }  // namespace optpipe::memory
