@@ -120,7 +120,7 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
     log::info("{}", line);
   for (const auto& line : options.run.show_memory ? metrics::to_table(memory) : std::vector<std::string>{})
     log::info("{}", line);
-  auto report = make_report(options, job.config, policy, ranks, desk->generation(), statistics);
+  auto report = make_report(options, job.config, ready.policy, ranks, desk->generation(), statistics);
   report["binding"] = binding_json(options.run.bind, ready.bindings);
   report["memory"] = metrics::to_json(memory);
   report["links"] = to_json(links);

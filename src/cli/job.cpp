@@ -73,14 +73,15 @@ void bind_job(Job& job, const RunOptions& run, comm::Transport& transport) {
 ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageRequest& request,
                         const std::vector<memory::Round>& rounds, comm::Transport& transport) {
   OPTPIPE_CHECK(job.binding != nullptr, "a stage of a job that is not bound");
-  ReadyStage ready;
+  ReadyStage ready{.policy = request.policy};
   if (rounds.empty()) return ready;
   executor::StageOptions options{request.policy, request.sampling, offload_directory(run), job.threads};
   options.verify_offload = run.verify_offload;
   options.on_timeline = request.on_timeline;
   options.binding = job.binding;
   ready.uses_nccl = executor::decide_nccl(transport, job.gpu, comm_device(run));
-  ready.planned = preflight(job, run, request.policy, rounds, ready.uses_nccl, transport);
+  ready.planned = preflight(job, run, ready.policy, rounds, ready.uses_nccl, transport);
+  options.policy = ready.policy;
   if (job.gpu) ready.gpu_left_before = executor::gpu_memory_left(*job.gpu);
   transport.barrier();  // ranks that share the GPU begin to take memory only now
   if (ready.uses_nccl)
@@ -92,13 +93,13 @@ ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageReques
   return ready;
 }
 
-planner::Ledger planned_memory(const Job& job, const ReadyStage& ready, const memory::Policy& policy,
+planner::Ledger planned_memory(const Job& job, const ReadyStage& ready,
                                const std::vector<memory::Round>& rounds, const comm::Transport& transport) {
   const auto& slice = slice_of(job, transport);
   const DType weights = job.gpu ? DType::f16 : executor::weight_dtype(job.config, slice, *job.weights);
   const auto backend = job.gpu ? planner::Backend::cuda : planner::Backend::cpu;
   return planner::arenas(planner::plan_stage(
-      {job.config, slice, weights, rounds, policy, transport.size(), backend, ready.uses_nccl}));
+      {job.config, slice, weights, rounds, ready.policy, transport.size(), backend, ready.uses_nccl}));
 }
 
 std::string describe(const Job& job, const ReadyStage& ready, const comm::Transport& transport) {

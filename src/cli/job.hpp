@@ -50,6 +50,7 @@ struct StageRequest {
 // This rank's stage, ready to run any of `rounds`.
 struct ReadyStage {
   std::unique_ptr<executor::Stage> stage;  // null where there are no rounds
+  memory::Policy policy;                   // the request's, with what was left to the memory that there is
   bool uses_nccl = false;
   std::vector<executor::RankBinding> bindings;  // of all ranks, on rank 0
   std::vector<planner::Ledger> planned;         // on rank 0: of all ranks
@@ -62,7 +63,7 @@ ReadyStage set_up_stage(const Job& job, const RunOptions& run, const StageReques
                         const std::vector<memory::Round>& rounds, comm::Transport& transport);
 
 // What this rank takes for `rounds`: arenas and the offload file.
-planner::Ledger planned_memory(const Job& job, const ReadyStage& ready, const memory::Policy& policy,
+planner::Ledger planned_memory(const Job& job, const ReadyStage& ready,
                                const std::vector<memory::Round>& rounds, const comm::Transport& transport);
 
 // "facebook/opt-125m ...: 12 layers over 4 rank(s), 2 thread(s) each".

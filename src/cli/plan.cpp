@@ -14,6 +14,7 @@
 #include "optpipe/planner/attention.hpp"
 #include "optpipe/planner/prefill.hpp"
 #include "optpipe/planner/refusal.hpp"
+#include "optpipe/planner/widening.hpp"
 #include "optpipe/probe/probe.hpp"
 
 namespace optpipe::cli {
@@ -135,7 +136,7 @@ void plan_policy(const PlanOptions& options, const simulator::Site& site, const 
   run.request =
       simulator::make_request(site, config, cut_model(options.run, config, options.ranks), config.dtype,
                               simulator::equal_sequences(prompts, options.prompt_tokens, options.new_tokens));
-  run.policy = settle(run);
+  run.policy = planner::settle_widening(run.request, settle(run));
   run.ledgers = planner::plan_run(run.request, run.policy);
   const auto shortages = planner::find_shortages(run.request, run.ledgers);
   run.fits = shortages.empty();

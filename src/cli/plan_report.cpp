@@ -96,6 +96,7 @@ nlohmann::json input_of(const planner::RunRequest& request, const memory::Policy
           {"micro_batches", policy.micro_batches_for(static_cast<int>(request.ranks.size()))},
           {"prefill_pieces", policy.prefill_cut().pieces},
           {"weight_format", name_of(policy.weight_format)},
+          {"keep_widened", policy.keep_widened},
           {"kv_format", policy.kv_format_name()}};
 }
 

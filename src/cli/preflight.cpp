@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "optpipe/base/environment.hpp"
+#include "optpipe/base/log.hpp"
 #include "optpipe/executor/pipeline.hpp"
 #include "optpipe/planner/refusal.hpp"
+#include "optpipe/planner/widening.hpp"
 
 namespace optpipe::cli {
 namespace {
@@ -107,13 +109,23 @@ std::vector<memory::Sequence> sequences_of(const std::vector<memory::Round>& rou
   return sequences;
 }
 
+void log_widening(Bytes bytes, bool kept) {
+  if (bytes == 0) return;
+  if (kept)
+    log::info("quantized weights: each layer is widened once for all batches that pass it ({} on a GPU)",
+              format_bytes(bytes));
+  else
+    log::info("quantized weights: each batch widens each layer, since {} more do not fit on a GPU",
+              format_bytes(bytes));
+}
+
 }  // namespace
 
 std::string offload_directory(const RunOptions& run) {
   return run.offload_directory.empty() ? temporary_directory() : run.offload_directory;
 }
 
-std::vector<planner::Ledger> preflight(const Job& job, const RunOptions& run, const memory::Policy& policy,
+std::vector<planner::Ledger> preflight(const Job& job, const RunOptions& run, memory::Policy& policy,
                                        const std::vector<memory::Round>& rounds, bool nccl,
                                        comm::Transport& transport) {
   RankResources own;
@@ -125,10 +137,13 @@ std::vector<planner::Ledger> preflight(const Job& job, const RunOptions& run, co
     planner::RunRequest request{job.config, job.slices, {}, sequences_of(rounds), nccl};
     for (const auto& data : gathered) request.ranks.push_back(decode(data));
     if (!run.budgets.host) add_processes(request.ranks);
+    policy = planner::settle_widening(request, policy);
+    log_widening(planner::widening_bytes(request, policy), policy.keep_widened);
     ledgers = planner::plan_run(request, policy);
     const auto shortages = planner::find_shortages(request, ledgers);
     if (!shortages.empty()) throw CapacityError(planner::refusal(request, policy, shortages));
   });
+  policy.keep_widened = transport.broadcast({std::byte{policy.keep_widened}}, Rank(0)).at(0) != std::byte{0};
   return ledgers;
 }
 

@@ -11,8 +11,9 @@ namespace optpipe::cli {
 
 // Collective: every rank says what is left where it runs (or what the budgets of `run` say), and rank 0
 // compares that with the ledgers of all. All ranks fail together, with CapacityError, where one does not fit.
-// Gives the ledgers of all ranks on rank 0. `policy`: the one that made `rounds`, which is not empty.
-std::vector<planner::Ledger> preflight(const Job& job, const RunOptions& run, const memory::Policy& policy,
+// Gives the ledgers of all ranks on rank 0. `policy`: the one that made `rounds`, which is not empty; what it
+// leaves to the room that there is (planner/widening.hpp) is chosen, for all ranks.
+std::vector<planner::Ledger> preflight(const Job& job, const RunOptions& run, memory::Policy& policy,
                                        const std::vector<memory::Round>& rounds, bool nccl,
                                        comm::Transport& transport);
 

@@ -31,6 +31,7 @@ nlohmann::json describe_input(const RunOptions& run, const model::ModelConfig& c
           {"prefill_pieces", policy.prefill_cut().pieces},
           {"overlap", policy.overlap},
           {"weight_format", name_of(policy.weight_format)},
+          {"keep_widened", policy.keep_widened},
           {"kv_format", policy.kv_format_name()},
           {"attention", name_of(policy.attention)},
           {"attention_share", policy.cpu_attention()},

@@ -60,12 +60,24 @@ Bytes gather_bytes(const model::ModelConfig& config) {
   return halves(kGatherRows, config.hidden + config.embedding);
 }
 
+Bytes layer_matrix_bytes(const model::ModelConfig& config) {
+  return aligned(static_cast<Bytes>(4 * config.hidden * config.hidden + 2 * config.hidden * config.ffn) *
+                 kHalf);
+}
+
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const BatchBounds& bounds, bool through_host, StorageFormat weights, bool x_cache) {
+                   const BatchBounds& bounds, bool through_host, const memory::Policy& policy) {
+  const bool x_cache = policy.x_cache, widens = is_quantized(policy.weight_format);
   BackendNeeds needs{.hidden = DType::f16, .kv = DType::f16, .tables_whole = true};
   needs.attention_bytes = halves(q_rows(bounds), config.hidden) + halves(bounds.rows, config.hidden);
   needs.scratch_bytes = scratch_bytes(config, slice, bounds, x_cache);
-  needs.library_bytes = kLibraryBytes + (is_quantized(weights) ? kWideningBytes : 0);
+  needs.library_bytes = kLibraryBytes + (widens ? kWideningBytes : 0);
+  // A layer is used again before the next one is where several batches pass it, or one in several chunks of
+  // rows.
+  const bool again = bounds.gpu_batches > 1 || bounds.rows > kChunkRows ||
+                     (slice.run_layers == 1 && bounds.micro_batches > 1);
+  if (widens && policy.keep_widened && slice.layers > 0 && again)
+    needs.widened_bytes = layer_matrix_bytes(config);
   needs.graph_bytes = graph_bytes(slice, bounds);
   needs.small_bytes = kUploadSlots * upload_slot_bytes(bounds) + 2 * gather_bytes(config);
   needs.token_bytes =

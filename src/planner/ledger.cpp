@@ -86,6 +86,7 @@ Ledger arenas(const StagePlan& plan) {
   add_arena(ledger, host, {{activations, homes[1]}, {staging, plan.hidden.all_stages()}});
   add_arena(ledger, device, {{workspaces, needs.attention_bytes + needs.decode_bytes + needs.scratch_bytes}});
   add_arena(ledger, device, {{workspaces, needs.x_bytes}});
+  add_arena(ledger, device, {{workspaces, needs.widened_bytes}});
   ledger.add(device, workspaces, needs.library_bytes);
   add_arena(ledger, device, {{workspaces, needs.graph_bytes}});
   add_arena(ledger, host, {{workspaces, needs.graph_bytes}});
@@ -113,7 +114,8 @@ Ledger make_ledger(const StagePlan& plan, const RuntimeUse& use) {
   const auto linked = static_cast<Bytes>(plan.device_link ? plan.neighbours : 0);
   ledger.add(Place::gpu, MemoryClass::runtime,
              runtime::kCudaContext + runtime::kCudaKernels +
-                 (kGpuArenas + (plan.needs.x_bytes > 0 ? 1 : 0)) * runtime::kGpuGranule);
+                 (kGpuArenas + (plan.needs.x_bytes > 0 ? 1 : 0) + (plan.needs.widened_bytes > 0 ? 1 : 0)) *
+                     runtime::kGpuGranule);
   ledger.add(Place::gpu, communication, linked * runtime::kNcclGpu);
   ledger.add(Place::plain, MemoryClass::runtime, runtime::kCudaHost);
   ledger.add(Place::plain, communication, linked * runtime::kNcclHost);

@@ -45,9 +45,8 @@ StagePlan plan_stage(const StageRequest& request) {
   plan.neighbours = (slice.receives_hidden() ? 1 : 0) + (slice.sends_hidden() ? 1 : 0);
   plan.prefill = policy.prefill_cut();
   plan.bounds = bounds_of(rounds, policy, ranks);
-  plan.needs =
-      gpu ? cuda::needs(config, slice, plan.bounds, !device_link, policy.weight_format, policy.x_cache)
-          : cpu::needs(config, slice, weights, plan.bounds, policy.x_cache);
+  plan.needs = gpu ? cuda::needs(config, slice, plan.bounds, !device_link, policy)
+                   : cpu::needs(config, slice, weights, plan.bounds, policy.x_cache);
   plan.weights =
       plan_weights(config, slice, weights, policy.weights, plan.needs.tables_whole, policy.weight_format);
   plan.kv = plan_kv(config, slice, rounds, policy, plan.needs.kv);

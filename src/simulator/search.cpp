@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "optpipe/planner/prefill.hpp"
+#include "optpipe/planner/widening.hpp"
 #include "simulator/quick_rate.hpp"
 
 namespace optpipe::simulator {
@@ -174,7 +175,8 @@ class Searcher {
                          : model::balance_stages(request_.config, ranks);
     const auto plan = make_request(request_.site, request_.config, std::move(slices), request_.weights,
                                    std::move(sequences));
-    const auto settled = settle(plan, policy);
+    auto settled = settle(plan, policy);
+    if (settled) settled = planner::settle_widening(plan, *settled);
     if (!settled || !planner::find_shortages(plan, planner::plan_run(plan, *settled)).empty()) return false;
     Found found{ranks, policy, prompts,
                 predict(make_scenario(request_.site, plan, *settled), request_.site.machine), 0};

@@ -46,8 +46,9 @@ TEST_P(GpuQuantized, LogitsAreTheCpus) {
                                                                 {0, 0, 0, 0, 0, 0},
                                                                 {33, 33, 10, 60, 70, 0}}) {
       for (const int ranks : {1, 2}) {
-        const Setting setting{
+        Setting setting{
             .ranks = ranks, .percent = percent, .gpu_batch_size = 2, .gpu_batches = 2, .cuda = true};
+        setting.keep_widened = ranks == 2;
         const Errors errors = errors_between(run(setting, weights, kv), cpu);
         EXPECT_GE(errors.count, static_cast<int>(golden_.prompts.size()));
         EXPECT_LT(errors.mean(), kNoise + 0.5 * own.mean()) << to_string(setting);
@@ -62,6 +63,35 @@ TEST_P(GpuQuantized, LogitsAreTheCpus) {
         "errs by %.4f (%.4f)\n",
         std::string(name_of(weights)).c_str(), std::string(name_of(kv)).c_str(), all.mean(), all.largest,
         all.count, own.mean(), own.largest);
+  }
+}
+
+// Layers that are widened once for several batches give the bits of those that each batch widens: in graphs,
+// which two decode steps of all layers on the GPU become, where batches' layers interleave, with pieces of
+// prompts and micro-batches, in looped stages and where prompts enter among new tokens.
+TEST_P(GpuQuantized, LayersAreWidenedOnce) {
+  using enum StorageFormat;
+  for (const StorageFormat weights : {q4, q8}) {
+    const Output alone = run({.gpu_batch_size = 1, .cuda = true}, weights, native);
+    const auto expect_same = [&](Setting setting, const Output& expected) {
+      setting.cuda = setting.keep_widened = true;
+      setting.gpu_batch_size = 2;
+      setting.gpu_batches = 2;
+      const Output output = run(setting, weights, native);
+      EXPECT_EQ(output.tokens, expected.tokens) << to_string(setting);
+      EXPECT_EQ(output.logits, expected.logits) << to_string(setting);
+    };
+    for (const auto& percent : std::vector<std::vector<double>>{
+             {100, 0, 100, 0, 100, 0}, {0, 100, 0, 100, 0, 100}, {0, 0, 100, 0, 100, 0}}) {
+      for (const bool refill : {false, true}) expect_same({.percent = percent, .refill = refill}, alone);
+      expect_same({.ranks = 2, .percent = percent, .prefill_pieces = 4}, alone);
+    }
+    if (model::load_config(golden_.model).layers >= 2)
+      expect_same({.ranks = 2, .percent = {0, 100, 100, 0, 100, 0}, .chunk_layers = 1}, alone);
+    Setting by_cores{.percent = {0, 100, 0, 100, 100, 0}, .attention = memory::AttentionPlace::cpu};
+    Setting chunks = by_cores;
+    chunks.cuda = true;
+    expect_same(by_cores, run(chunks, weights, native));
   }
 }
 

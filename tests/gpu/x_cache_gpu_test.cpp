@@ -57,13 +57,18 @@ TEST_P(GpuXCache, LogitsAreTheCpusWhereRowsAreMixed) {
 }
 
 TEST_P(GpuXCache, GoesWithQuantizedWeights) {
-  for (const StorageFormat format : {StorageFormat::q8, StorageFormat::q4})
-    expect_near({.percent = {20, 80, 0, 100, 0, 100},
-                 .gpu_batch_size = 2,
-                 .gpu_batches = 2,
-                 .cuda = true,
-                 .weight_format = format},
-                run({.gpu_batch_size = 4, .weight_format = format}));
+  for (const StorageFormat format : {StorageFormat::q8, StorageFormat::q4}) {
+    Setting setting{.percent = {20, 80, 0, 100, 0, 100},
+                    .gpu_batch_size = 2,
+                    .gpu_batches = 2,
+                    .cuda = true,
+                    .weight_format = format};
+    const Output cpu = run({.gpu_batch_size = 4, .weight_format = format});
+    for (const bool keep : {false, true}) {
+      setting.keep_widened = keep;
+      expect_near(setting, cpu);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, GpuXCache,

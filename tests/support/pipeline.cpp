@@ -66,6 +66,7 @@ Output run_pipeline(const std::filesystem::path& model, const Setting& setting,
   options.policy.weight_format = setting.weight_format;
   options.policy.kv_format = setting.kv_format;
   options.policy.x_cache = setting.x_cache;
+  options.policy.keep_widened = setting.keep_widened;
   options.policy.attention = setting.attention;
   options.policy.attention_share = setting.attention_share;
   options.policy.attention_sparsity = setting.attention_sparsity;

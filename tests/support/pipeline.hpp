@@ -26,7 +26,7 @@ struct Setting {
   std::int64_t chunk_layers = 0;  // of looped stages; 0: contiguous ones
   memory::AttentionPlace attention = memory::AttentionPlace::gpu;
   double attention_share = 0.5, attention_sparsity = 1;
-  bool refill = false, x_cache = false;
+  bool refill = false, x_cache = false, keep_widened = false;
   std::int64_t prefill_pieces = 1;
   // What stands between a rank and its connection; nothing where it is empty.
   std::function<std::unique_ptr<comm::Transport>(std::unique_ptr<comm::Transport>)> wrap{};

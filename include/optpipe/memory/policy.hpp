@@ -59,6 +59,9 @@ struct Policy {
   std::int64_t micro_batches = 0;    // in flight through the pipeline; 0: one per stage
   bool overlap = true;               // transfers run beside computation
   bool refill = false;               // places of sequences that end go to waiting prompts
+  // On a GPU: the quantized matrices of the layer at hand stay in memory as halves while batches pass,
+  // instead of being widened for each (planner/widening.hpp). As long as it is not settled, they do not.
+  bool keep_widened = false;
   Stages stages = Stages::contiguous;
   std::int64_t chunk_layers = 1;  // of looped stages: layers that stay on the device while micro-batches pass
 

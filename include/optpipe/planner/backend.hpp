@@ -6,6 +6,7 @@
 
 #include "optpipe/base/storage_format.hpp"
 #include "optpipe/base/units.hpp"
+#include "optpipe/memory/policy.hpp"
 #include "optpipe/model/slice.hpp"
 
 namespace optpipe::planner {
@@ -26,6 +27,7 @@ struct BackendNeeds {
   Bytes attention_bytes = 0;  // q and attention output of the largest batch
   Bytes scratch_bytes = 0;    // what else computation writes inside a step
   Bytes library_bytes = 0;    // workspace of the library of products; quantized rows on their way to it
+  Bytes widened_bytes = 0;    // the quantized matrices of one layer, as halves
   Bytes graph_bytes = 0;      // task lists of graphs; as much again in pinned memory
   Bytes decode_bytes = 0;  // with attention on the host: q, k, v and output of decode steps, host_slots times
   Bytes x_bytes = 0;       // with the X cache: XWorkspace
@@ -85,10 +87,12 @@ inline constexpr Bytes kWideningBytes = Bytes{64} << 20;    // rows of quantized
 inline constexpr Bytes kLinkChunk = 4 * kMiB;               // of hidden states; two a direction
 inline constexpr Bytes kKvTaskBytes = 40, kDrawBytes = 16;  // kernels::cuda::KvTask, Draw
 
-// `through_host`: hidden states travel between ranks through host memory. `weights`: format of the layers'
-// matrices.
+// `through_host`: hidden states travel between ranks through host memory.
 BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& slice,
-                   const BatchBounds& bounds, bool through_host, StorageFormat weights, bool x_cache = false);
+                   const BatchBounds& bounds, bool through_host, const memory::Policy& policy);
+
+// The six matrices of a layer in fp16.
+Bytes layer_matrix_bytes(const model::ModelConfig& config);
 
 // Rows of the buffer of q: room for q of every row of a prompt, and for q, k and v of every new token.
 std::int64_t q_rows(const BatchBounds& bounds);

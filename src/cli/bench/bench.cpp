@@ -63,6 +63,7 @@ class Benchmark {
 
   void run() {
     RoundRunner runner(options_, job_, workload_, transport_, desk_ ? &desk_->prompts() : nullptr);
+    options_.run.policy = runner.ready().policy;
     std::exception_ptr not_verified;
     try {
       if (desk_) desk_->begin();

@@ -20,7 +20,7 @@ RoundRunner::RoundRunner(const BenchOptions& options, const Job& job, const Work
   };
   const std::vector<memory::Round> rounds{workload.round, workload.warm_up};
   ready_ = set_up_stage(job, options.run, {options.run.policy, {}, observer}, rounds, transport);
-  memory_ = planned_memory(job, ready_, options.run.policy, rounds, transport);
+  memory_ = planned_memory(job, ready_, rounds, transport);
   log::info("{}; {} prompt(s) in flight", describe(job, ready_, transport), workload.prompts);
 }
 

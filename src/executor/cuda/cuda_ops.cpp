@@ -40,6 +40,7 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
       device_("workspaces", plan.needs.attention_bytes + plan.needs.decode_bytes + plan.needs.scratch_bytes,
               memory.device),
       pinned_("staging of small arrays", plan.needs.small_bytes, memory.host),
+      widened_(config, plan.needs.widened_bytes, memory.device, context_),
       uploads_(context_, planner::cuda::upload_slot_bytes(plan.bounds), device_, pinned_),
       decode_output_(3 * plan.bounds.sequences * config.hidden) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
@@ -74,8 +75,8 @@ CudaOps::AttentionBuffer CudaOps::attention(std::int32_t buffer) const {
   return {rows, rows + decode_output_};
 }
 
-gpu::Matrix CudaOps::matrix(const Use& use, Role role) const {
-  return to_gpu(weights_.matrix(use.group, role, use.slot));
+gpu::Matrix CudaOps::matrix(const Use& use, Role role) {
+  return widened_.matrix(use.group, role, to_gpu(weights_.matrix(use.group, role, use.slot)));
 }
 
 const Half* CudaOps::vector(const Use& use, Role role) const {
@@ -118,6 +119,7 @@ void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequenc
       gpu::linear_f32(context_, embedded_, config_.embedding, count, matrix({head, slot}, Role::lm_head),
                       logits_, config_.vocabulary);
     });
+  widened_.forget();  // slots hold no weights yet
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 

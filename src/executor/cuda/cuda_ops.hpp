@@ -9,6 +9,7 @@
 
 #include "executor/cuda/kv_tasks.hpp"
 #include "executor/cuda/upload_ring.hpp"
+#include "executor/cuda/widened_layer.hpp"
 #include "executor/stage/weight_store.hpp"
 #include "optpipe/executor/stage.hpp"
 #include "optpipe/kernels/cuda.hpp"
@@ -49,6 +50,10 @@ class CudaOps {
   void return_attention(const BatchRows& rows, const TaskSource& tasks, const std::byte* output,
                         std::int32_t buffer);
 
+  // What has been enqueued so far says nothing about the layer that is kept as halves: before and after
+  // graphs, which must depend on themselves alone.
+  void forget_widened() { widened_.forget(); }
+
   // Tasks of `segments`, through the step's upload slot; the segments must outlive the source.
   TaskSource upload(const std::vector<KvStore::Segment>& segments);
 
@@ -69,7 +74,7 @@ class CudaOps {
     std::int32_t slot;
   };
   static kernels::cuda::Matrix to_gpu(const executor::Matrix& found);
-  kernels::cuda::Matrix matrix(const Use& use, model::Role role) const;
+  kernels::cuda::Matrix matrix(const Use& use, model::Role role);
   const Half* vector(const Use& use, model::Role role) const;
   void linear(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
               kernels::Epilogue epilogue, Half* out);
@@ -99,6 +104,7 @@ class CudaOps {
   cudaStream_t stream_;
   kernels::cuda::Context context_;
   memory::Arena device_, pinned_;
+  WidenedLayer widened_;
   // With the X cache (planner::XWorkspace).
   struct XBuffers {
     XBuffers(const model::ModelConfig& config, const planner::StagePlan& plan,

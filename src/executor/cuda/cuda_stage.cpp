@@ -164,7 +164,11 @@ class CudaStage final : private GpuMemory, public BaseStage {
     const auto enqueue = [&](const RunStep& each, const TaskSource& tasks) {
       compute_layer(program, *each.step, each.rows, tasks);
     };
-    if (!graphs_.launch(steps, enqueue)) return {};
+    // A graph widens what it uses, whatever was there when it was made, and leaves what it used last.
+    ops_.forget_widened();
+    const bool launched = graphs_.launch(steps, enqueue);
+    ops_.forget_widened();
+    if (!launched) return {};
     return covered_ = run.last();
   }
 

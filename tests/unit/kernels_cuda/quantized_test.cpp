@@ -93,6 +93,27 @@ TEST_F(Quantized, ProductsAreTheCpus) {
     }
 }
 
+// Whether a product reads all of a widened weight or one part of it after another.
+TEST_F(Quantized, ProductsOfPartsHaveTheBitsOfTheWhole) {
+  constexpr std::int64_t n = 3000, k = 1024;  // 6 MiB, in parts of at most 1 MiB
+  for (const StorageFormat storage : kFormats) {
+    const Coded weight(random, storage, n, k);
+    const Array<std::byte> codes(weight.bytes);
+    const auto widened = Array<Half>::filled(n * k, kPoison);
+    widen_rows(context(), codes.get(), n, weight.format, widened.get());
+    const Matrix in_parts{k, {Piece{reinterpret_cast<const Half*>(codes.get()), n}}, storage};
+    const Matrix whole{k, {Piece{widened.get(), n}}};
+    for (const std::int64_t m : {1, 2, 48, 96, 300, 2100}) {
+      const Halves x(random, m * k), bias(random, n);
+      const auto there = x.upload(), bias_there = bias.upload();
+      const auto parts = Array<Half>::filled(m * n, kPoison), all = Array<Half>::filled(m * n, kPoison);
+      linear(widening(), there.get(), k, m, in_parts, bias_there.get(), Epilogue::relu, parts.get(), n);
+      linear(context(), there.get(), k, m, whole, bias_there.get(), Epilogue::relu, all.get(), n);
+      EXPECT_EQ(parts.values(), all.values()) << name_of(storage) << ", " << m << " rows";
+    }
+  }
+}
+
 TEST_F(Quantized, NewKeysAndValuesHaveTheCpusBits) {
   for (const StorageFormat storage : kFormats)
     for (const std::int64_t dim : {16, 64, 80, 25, 128, 1})

@@ -51,6 +51,8 @@ Case draw(std::mt19937& random) {
   if (pick(0, 2) == 0) c.policy.stages = memory::Stages::looped;
   c.policy.chunk_layers = pick(1, 2);
   c.policy.prefill_pieces = pick(0, 6);
+  if (pick(0, 1) == 0) c.policy.weight_format = StorageFormat::q4;
+  c.policy.keep_widened = pick(0, 1) == 0;
   std::vector<memory::Sequence> sequences;
   const auto count = c.policy.prompts_in_flight(c.ranks) + pick(0, 5);  // perhaps a second, smaller round
   for (std::int64_t i = 0; i < count; ++i) sequences.push_back({i, pick(1, 60), pick(3, 5)});
@@ -109,7 +111,8 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
       const Bytes device = pages(plan.weights.bytes[0] + of[weight_slot]) +
                            pages(of[kv_device] + of[kv_slot]) + pages(homes[0] + of[hidden_work]) +
                            pages(of[attention] + plan.needs.scratch_bytes) + plan.needs.library_bytes +
-                           pages(plan.needs.graph_bytes) + pages(plan.needs.x_bytes);
+                           pages(plan.needs.graph_bytes) + pages(plan.needs.x_bytes) +
+                           pages(plan.needs.widened_bytes);
       EXPECT_EQ(plan.needs.x_bytes > 0, c.policy.x_cache);
       const Bytes host = pages(plan.weights.bytes[1] + of[weight_stage]) +
                          pages(of[kv_host] + of[kv_stage] + of[kv_write_stage]) +

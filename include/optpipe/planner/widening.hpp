@@ -1,0 +1,18 @@
+// Whether a GPU keeps the quantized matrices of the layer at hand as halves while batches pass it.
+#pragma once
+
+#include "optpipe/memory/policy.hpp"
+#include "optpipe/planner/run_plan.hpp"
+
+namespace optpipe::planner {
+
+// What it takes on each GPU, of the stage that takes most; 0 where weights are not quantized, where no rank
+// has a GPU, and where no layer is used twice in a row: widened for a single product, a part at a time costs
+// less memory.
+Bytes widening_bytes(const RunRequest& run, const memory::Policy& policy);
+
+// The policy with Policy::keep_widened chosen: it does where that is of use and all ranks have room for it
+// beside all else. So no run stops fitting because of it.
+memory::Policy settle_widening(const RunRequest& run, memory::Policy policy);
+
+}  // namespace optpipe::planner
