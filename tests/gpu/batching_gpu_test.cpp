@@ -60,6 +60,17 @@ TEST_P(GpuBatching, WeightsFromTheHostInPieces) {
     expect_same({.percent = percent, .gpu_batch_size = 3, .cuda = true, .refill = refill}, alone);
 }
 
+// Decode waits for nothing but weights then, and a layer stands in another slot from step to step.
+TEST_P(GpuBatching, StreamedWeightsAndAllElseOnTheGpu) {
+  for (const std::int64_t batches : {2, 3})
+    for (const bool refill : {false, true})
+      expect_same({.percent = {0, 100, 100, 0, 100, 0},
+                   .gpu_batch_size = 2,
+                   .gpu_batches = batches,
+                   .cuda = true,
+                   .refill = refill});
+}
+
 INSTANTIATE_TEST_SUITE_P(Fixtures, GpuBatching, ::testing::ValuesIn(golden_names()),
                          [](const auto& fixture) { return identifier(fixture); });
 

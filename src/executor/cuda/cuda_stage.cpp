@@ -157,6 +157,8 @@ class CudaStage final : private GpuMemory, public BaseStage {
       const BatchRows rows = batches_.rows(step);
       if (rows.rows == 0 || rows.prompt_rows > 0 || !CudaOps::are_together(rows)) return {};
       if (leaves_rows_to_host(program, step)) return {};
+      // The next time the layer may be in another slot, and the graph would read this one.
+      if (program.index_of(step, BufferKind::weight_slot) >= 0) return {};
       steps.push_back({&step, rows, {}, program.index_of(step, BufferKind::hidden_work)});
       if (step.kind == StepKind::project_qkv)
         steps.back().segments = kv_.segments(place(program, step), rows);
