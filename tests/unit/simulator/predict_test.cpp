@@ -83,6 +83,21 @@ TEST(Predict, AttentionOverCodesOnCoresHasItsOwnRate) {
   EXPECT_LT(step, least * 1.03);
 }
 
+// A layer's quantized matrices are widened once for all GPU batches, or once for each.
+TEST(Predict, LayersThatAreWidenedOnce) {
+  auto s = scenario({.batch = 24, .batches = 3, .new_tokens = 6});
+  s.policy.weight_format = StorageFormat::q4;
+  const auto each = predict(s, h200());
+  s.policy.keep_widened = true;
+  const auto once = predict(s, h200());
+  const double layers = 32, h = 4096, bytes = 12 * h * h * (0.5625 + 2);
+  const double widening = layers * bytes / h200().device.memory_bytes_s;
+  EXPECT_NEAR((each.decode_s - once.decode_s) / 5, 2 * widening, 0.02 * widening);
+  // Prompts: batches of 12,288 rows in chunks of 4,096; products that go on for long slow down together.
+  EXPECT_GT(each.prefill_s - once.prefill_s, 0.99 * (3 * 3 - 1) * widening);
+  EXPECT_LT(each.prefill_s - once.prefill_s, 1.3 * (3 * 3 - 1) * widening);
+}
+
 // X in place of keys and values: half of their bytes, still at the link's pace.
 TEST(Predict, AStreamedStepOverTheXCacheMovesHalfAsMuch) {
   auto x = scenario({.model = "opt-30b", .batch = 48, .batches = 3, .percent = kMostOnHost, .new_tokens = 6});
