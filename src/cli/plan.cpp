@@ -142,6 +142,8 @@ void plan_policy(const PlanOptions& options, const simulator::Site& site, const 
   run.fits = shortages.empty();
   run.prediction = simulator::predict(simulator::make_scenario(site, run.request, run.policy), site.machine);
   auto lines = memory_table(run);
+  if (auto widening = planner::describe_widening(run.request, run.policy); !widening.empty())
+    lines.push_back(std::move(widening));
   lines.emplace_back();
   for (auto& line : speed_table(run)) lines.push_back(std::move(line));
   print(lines);

@@ -109,16 +109,6 @@ std::vector<memory::Sequence> sequences_of(const std::vector<memory::Round>& rou
   return sequences;
 }
 
-void log_widening(Bytes bytes, bool kept) {
-  if (bytes == 0) return;
-  if (kept)
-    log::info("quantized weights: each layer is widened once for all batches that pass it ({} on a GPU)",
-              format_bytes(bytes));
-  else
-    log::info("quantized weights: each batch widens each layer, since {} more do not fit on a GPU",
-              format_bytes(bytes));
-}
-
 }  // namespace
 
 std::string offload_directory(const RunOptions& run) {
@@ -138,7 +128,8 @@ std::vector<planner::Ledger> preflight(const Job& job, const RunOptions& run, me
     for (const auto& data : gathered) request.ranks.push_back(decode(data));
     if (!run.budgets.host) add_processes(request.ranks);
     policy = planner::settle_widening(request, policy);
-    log_widening(planner::widening_bytes(request, policy), policy.keep_widened);
+    if (const auto widening = planner::describe_widening(request, policy); !widening.empty())
+      log::info("{}", widening);
     ledgers = planner::plan_run(request, policy);
     const auto shortages = planner::find_shortages(request, ledgers);
     if (!shortages.empty()) throw CapacityError(planner::refusal(request, policy, shortages));

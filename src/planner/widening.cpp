@@ -1,5 +1,7 @@
 #include "optpipe/planner/widening.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "optpipe/planner/stage_plan.hpp"
@@ -24,6 +26,18 @@ memory::Policy settle_widening(const RunRequest& run, memory::Policy policy) {
   policy.keep_widened = widening_bytes(run, policy) > 0;
   if (policy.keep_widened) policy.keep_widened = find_shortages(run, plan_run(run, policy)).empty();
   return policy;
+}
+
+std::string describe_widening(const RunRequest& run, const memory::Policy& settled) {
+  const Bytes bytes = widening_bytes(run, settled);
+  if (bytes == 0) return {};
+  return settled.keep_widened
+             ? fmt::format(
+                   "quantized weights: each layer is widened once for all batches that pass it ({} on a GPU)",
+                   format_bytes(bytes))
+             : fmt::format(
+                   "quantized weights: each batch widens each layer, since {} more do not fit on a GPU",
+                   format_bytes(bytes));
 }
 
 }  // namespace optpipe::planner

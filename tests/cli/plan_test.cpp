@@ -49,6 +49,24 @@ TEST(Plan, WhatDoesNotFitEndsWithTheNearestPolicyThatDoes) {
   EXPECT_THAT(error_lines(finished.err)[0], HasSubstr("the nearest policy that fits: --percent"));
 }
 
+// With room for one more layer in fp16, or a little less: never a reason to refuse.
+TEST(Plan, LayersAreWidenedOnceWhereThereIsRoom) {
+  const Folder folder;
+  const auto planned = [&](const Words& more) {
+    const auto finished = run_optpipe(plan(
+        "opt-30b", words_of("--machine h100 --host-mem 125GiB --percent 20 80 0 100 0 100 --compress-weight "
+                            "--compress-cache --gpu-batch-size 48 --num-gpu-batches 4") +
+                       more + Words{"--json", folder / "plan.json"}));
+    EXPECT_EQ(finished.status, 0) << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("quantized weights: each"));
+    return json::parse(read_file(folder / "plan.json"));
+  };
+  const auto wide = planned({}), narrow = planned(words_of("--gpu-mem 8400MiB"));
+  EXPECT_EQ(wide["input"]["keep_widened"], true);
+  EXPECT_EQ(narrow["input"]["keep_widened"], false);
+  EXPECT_LT(wide["result"]["prefill_s"].get<double>(), narrow["result"]["prefill_s"].get<double>());
+}
+
 // What the search found is a policy that plan agrees with, to the flags.
 TEST(Plan, TheSearchFindsAPolicyThatFits) {
   const Folder folder;

@@ -1,6 +1,8 @@
 // Whether a GPU keeps the quantized matrices of the layer at hand as halves while batches pass it.
 #pragma once
 
+#include <string>
+
 #include "optpipe/memory/policy.hpp"
 #include "optpipe/planner/run_plan.hpp"
 
@@ -14,5 +16,8 @@ Bytes widening_bytes(const RunRequest& run, const memory::Policy& policy);
 // The policy with Policy::keep_widened chosen: it does where that is of use and all ranks have room for it
 // beside all else. So no run stops fitting because of it.
 memory::Policy settle_widening(const RunRequest& run, memory::Policy policy);
+
+// Which it is, in one sentence; empty where widening_bytes is 0.
+std::string describe_widening(const RunRequest& run, const memory::Policy& settled);
 
 }  // namespace optpipe::planner
