@@ -36,13 +36,11 @@ TEST_F(GpuStepTimes, NoStepBeginsBeforeWhatItWaitsFor) {
   }
 }
 
-// With everything on the GPU, decode runs as graphs from the third token step on: one time for all layers.
-TEST_F(GpuStepTimes, AGraphHasOneTimeForAllItsSteps) {
-  const Golden golden = load_golden(golden_names().front());
-  const std::vector<std::int64_t> lengths(golden.prompts.size(), 6);
+// Steps of a run with everything on the GPU, one GPU batch, that went as graphs: one time for all layers.
+std::size_t count_graphs(const std::vector<std::int64_t>& lengths, const Golden& golden) {
   const Setting setting{.gpu_batch_size = static_cast<std::int64_t>(golden.prompts.size()), .cuda = true};
   const Output output = run_pipeline(golden.model, setting, golden.prompts, lengths);
-  ASSERT_EQ(output.timelines.size(), 1u);
+  EXPECT_EQ(output.timelines.size(), 1u);
   const auto& timeline = output.timelines.front();
   std::size_t graphs = 0;
   for (const auto& time : timeline.times) {
@@ -52,7 +50,22 @@ TEST_F(GpuStepTimes, AGraphHasOneTimeForAllItsSteps) {
     EXPECT_EQ(timeline.program.step(time.last).kind, StepKind::feed_forward);
     EXPECT_GE(timeline.program.step(time.step).token_step.value, 2);
   }
-  EXPECT_EQ(graphs, 4u);  // token steps 2 to 5; the first decode step shows what is worth a graph
+  return graphs;
+}
+
+// Decode runs as graphs from the third token step on: the first decode step shows what is worth a graph.
+TEST_F(GpuStepTimes, AGraphHasOneTimeForAllItsSteps) {
+  const Golden golden = load_golden(golden_names().front());
+  EXPECT_EQ(count_graphs(std::vector<std::int64_t>(golden.prompts.size(), 6), golden), 4u);
+}
+
+TEST_F(GpuStepTimes, SequencesThatEndLeaveTheGraphAsItIs) {
+  const Golden golden = load_golden(golden_names().front());
+  ASSERT_GT(golden.prompts.size(), 3u);
+  ASSERT_LE(golden.prompts.size(), 8u) << "of one class of rows";
+  std::vector<std::int64_t> lengths(golden.prompts.size(), 8);  // two go on to the end
+  for (std::size_t i = 2; i < lengths.size(); ++i) lengths[i] = static_cast<std::int64_t>(1 + i);
+  EXPECT_EQ(count_graphs(lengths, golden), 6u);
 }
 
 }  // namespace

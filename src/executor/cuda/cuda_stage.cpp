@@ -152,9 +152,11 @@ class CudaStage final : private GpuMemory, public BaseStage {
     if (next_run_ == runs_.size() || runs_[next_run_].first != id) return {};
     const ComputeRun& run = runs_[next_run_];
     std::vector<RunStep> steps;
+    std::int64_t most_rows = plan_.bounds.rows;
     for (const StepId each : run.steps) {
       const Step& step = program.step(each);
       const BatchRows rows = batches_.rows(step);
+      most_rows = std::min(most_rows, static_cast<std::int64_t>(batches_.places(step)));
       if (rows.rows == 0 || rows.prompt_rows > 0 || !CudaOps::are_together(rows)) return {};
       if (leaves_rows_to_host(program, step)) return {};
       // The next time the layer may be in another slot, and the graph would read this one.
@@ -168,7 +170,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
     };
     // A graph widens what it uses, whatever was there when it was made, and leaves what it used last.
     ops_.forget_widened();
-    const bool launched = graphs_.launch(steps, enqueue);
+    const bool launched = graphs_.launch(std::move(steps), most_rows, enqueue);
     ops_.forget_widened();
     if (!launched) return {};
     return covered_ = run.last();

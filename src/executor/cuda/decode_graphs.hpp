@@ -20,7 +20,7 @@ struct GraphDeleter {
 };
 
 // What a run computes with. Runs that differ only in what the tasks hold (positions, addresses) share a
-// graph.
+// graph, and so do runs of fewer sequences (DecodeGraphs::launch).
 struct RunStep {
   const schedule::Step* step = nullptr;
   BatchRows rows;
@@ -36,13 +36,15 @@ class DecodeGraphs {
   // `task_bytes`: of task lists for all graphs of a stage, on the device, and as many in pinned memory.
   DecodeGraphs(Bytes task_bytes, const TierMemory& memory, kernels::cuda::Context& context);
 
-  // Launches the run as a graph. False, and nothing enqueued, where the run is not like those before it in
+  // Launches the run as a graph. False, and nothing enqueued, where no run of its shape was there before in
   // its place: then it is worth no graph yet (and the kernels that it needs may not be loaded, which must not
-  // happen during capture). Making a graph takes as long as several launches save, so the more often graphs
-  // were dropped early, as in batches whose sequences end one by one, the more like runs are waited for. The
-  // host must not come here for a place before the run before it in that
-  // place is complete: since a token step needs the tokens of the one before, it cannot.
-  bool launch(const std::vector<RunStep>& run, const EnqueueStep& enqueue);
+  // happen during capture). A graph computes as many rows as the products' class of rows has
+  // (kernels::cuda::next_row_class), but no more than `most_rows`, for which buffers have room: sequences
+  // that end or begin leave it as it is. What the rows that no sequence has hold matters to nobody: rows do
+  // not depend on each other, and tasks of no rows do nothing. The host must not come here for a place before
+  // the run before it in that place is complete: since a token step needs the tokens of the one before, it
+  // cannot.
+  bool launch(std::vector<RunStep> run, std::int64_t most_rows, const EnqueueStep& enqueue);
 
  private:
   // Where a run stands in its token step: micro-batch, first layer, first GPU batch, first work buffer.
@@ -50,27 +52,24 @@ class DecodeGraphs {
   // What is baked into a graph: for each step its kind, work buffer, rows, and the bounds of its tasks.
   using Shape = std::vector<std::array<std::int64_t, 8>>;
 
-  struct Graph {
+  struct Captured {
     Shape shape;
-    std::unique_ptr<CUgraphExec_st, GraphDeleter> executable;
-    std::span<std::byte> device, pinned;
-    Bytes used = 0;
-    int alike = 0;     // runs of this shape, one after another
-    int wanted = 2;    // so many before a graph is made
-    int launches = 0;  // of the executable
+    std::unique_ptr<CUgraphExec_st, GraphDeleter> executable;  // none: seen once
   };
-  struct Tasks {
-    std::vector<kernels::cuda::KvTask> list;
-    Bytes offset = 0;
+  struct Place {
+    std::vector<Captured> shapes;  // newest last
+    std::span<std::byte> device, pinned;
+    std::int32_t most_context = 0;  // of any run so far: bounds may be larger than necessary
   };
 
-  bool give_room(Graph& graph, Bytes bytes);
-  void capture(Graph& graph, const std::vector<RunStep>& run,
+  bool give_room(Place& place, Bytes bytes);
+  Captured* find(Place& place, Shape shape);
+  void capture(const Place& place, Bytes list_bytes, Captured& captured, const std::vector<RunStep>& run,
                const std::vector<kernels::cuda::KvBatch>& batches, const EnqueueStep& enqueue);
 
   kernels::cuda::Context& context_;
   memory::Arena device_, pinned_;
-  std::map<Key, Graph> graphs_;
+  std::map<Key, Place> places_;
 };
 
 }  // namespace optpipe::executor::cuda
