@@ -92,12 +92,30 @@ struct Matrix {
 // largest of the class behind that of `rows`.
 std::int64_t next_row_class(std::int64_t rows);
 
+// While one lives, at set-up, the products of a class of rows that are new to the context are timed with each
+// algorithm that gives the same bits as any other, and the fastest is kept; without, the library's ranking
+// decides. Such a product's results are written many times (beginning with others than those before, where it
+// adds to them), and the device is waited for. `cold` is device memory of any content, to be read as weights
+// in turn: where it is larger than caches, times are those of weights that come from memory.
+class ProductTiming {
+ public:
+  ProductTiming(Context& context, std::span<const std::byte> cold);
+  ~ProductTiming();
+  ProductTiming(const ProductTiming&) = delete;
+  ProductTiming& operator=(const ProductTiming&) = delete;
+
+ private:
+  Context& context_;
+};
+// Operands for it: numbers between -1/2 and 1/2.
+void fill_with_noise(Context& context, Half* values, std::int64_t count);
+
 // out[m, n] = epilogue(x[m, :] · weight[n, :] + bias[n]): x [m, k] with row stride `x_stride`, weight [n, k],
 // bias [n] or null, out [m, n] with row stride `out_stride` (strides in elements). Epilogue::add: out +=
 // product. out must not overlap x. A quantized weight is widened to fp16, so many rows at a time as the
 // context has room for, and the product reads those.
 //
-// A row's results are the same bits whatever stands beside it and, where all rows and pieces begin at
+// A row's results are the same bits whatever stands beside it and, where all rows and pieces begin and end at
 // multiples of 16 bytes, however the weight is cut.
 void linear(Context& context, const Half* x, std::int64_t x_stride, std::int64_t m, const Matrix& weight,
             const Half* bias, Epilogue epilogue, Half* out, std::int64_t out_stride);

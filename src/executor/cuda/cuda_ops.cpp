@@ -1,6 +1,10 @@
 #include "executor/cuda/cuda_ops.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <ranges>
+
+#include "optpipe/base/log.hpp"
 
 namespace optpipe::executor::cuda {
 namespace {
@@ -101,19 +105,50 @@ TaskSource CudaOps::upload(const std::vector<KvStore::Segment>& segments) {
   };
 }
 
-void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequences, std::size_t head) {
-  const Use layer{0, slot};
+void CudaOps::fill_buffers(std::int64_t rows) {
+  const auto h = config_.hidden, chunk = std::min(rows, kChunkRows);
+  gpu::fill_with_noise(context_, q_, rows * h);
+  gpu::fill_with_noise(context_, attended_, rows * h);
+  gpu::fill_with_noise(context_, normed_, chunk * h);
+  gpu::fill_with_noise(context_, inner_, chunk * config_.ffn);
+  if (embedded_ != nullptr) gpu::fill_with_noise(context_, embedded_, chunk * config_.embedding);
+  if (x_) gpu::fill_with_noise(context_, x_->inputs, x_->work.prompt_rows * h);
+}
+
+// Products of up to `count` rows as project_qkv and feed_forward have them.
+void CudaOps::warm_up_rows(const Use& layer, std::int64_t count) {
   const auto h = config_.hidden;
-  const auto for_counts = [](std::int64_t most, auto use_rows) {
-    for (std::int64_t count = 1; count < most; count = gpu::next_row_class(count)) use_rows(count);
-    use_rows(most);
-  };
-  for_counts(std::min(rows, kChunkRows), [&](std::int64_t count) {
+  if (x_) {
+    linear(layer, Role::q_weight, Role::q_bias, normed_, count, Epilogue::none, q_);
+    const auto of_prompts = std::min(count, x_->work.prompt_rows);
+    linear(layer, Role::k_weight, Role::k_bias, x_->inputs, of_prompts, Epilogue::none, x_->keys);
+    linear(layer, Role::v_weight, Role::v_bias, x_->inputs, of_prompts, Epilogue::none, x_->values);
+  } else {
     project_apart(layer, Role::q_weight, Role::q_bias, normed_, count, q_, h);
-    feed_forward_rows(layer, 0, count, q_, attended_);
-  });
-  for_counts(std::min(sequences, kChunkRows),
-             [&](std::int64_t count) { project_together(layer, normed_, count, q_); });
+    project_apart(layer, Role::k_weight, Role::k_bias, normed_, count, keys_, h);
+    project_apart(layer, Role::v_weight, Role::v_bias, normed_, count, values_, h);
+  }
+  feed_forward_rows(layer, 0, count, q_, attended_);
+}
+
+void CudaOps::warm_up(std::int32_t slot, std::span<std::byte> free_slot, std::int64_t rows,
+                      std::int64_t sequences, std::size_t head) {
+  const Use layer{0, slot};
+  const auto start = std::chrono::steady_clock::now();
+  const gpu::ProductTiming timing(context_, weights_.device_memory());
+  const auto for_counts = [](std::int64_t most, auto use_rows) {
+    std::vector<std::int64_t> counts;
+    for (std::int64_t count = 1; count < most; count = gpu::next_row_class(count)) counts.push_back(count);
+    use_rows(most);
+    for (const std::int64_t count : counts | std::views::reverse) use_rows(count);
+  };
+  gpu::fill_with_noise(context_, reinterpret_cast<Half*>(free_slot.data()),
+                       static_cast<std::int64_t>(free_slot.size() / sizeof(Half)));
+  fill_buffers(rows);
+  for_counts(std::min(rows, kChunkRows), [&](std::int64_t count) { warm_up_rows(layer, count); });
+  if (!x_)
+    for_counts(std::min(sequences, kChunkRows),
+               [&](std::int64_t count) { project_together(layer, normed_, count, q_); });
   if (logits_ != nullptr)
     for_counts(std::min(sequences, kHeadChunkRows), [&](std::int64_t count) {
       gpu::linear_f32(context_, embedded_, config_.embedding, count, matrix({head, slot}, Role::lm_head),
@@ -121,6 +156,8 @@ void CudaOps::warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequenc
     });
   widened_.forget();  // slots hold no weights yet
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+  log::debug("products for up to {} rows and {} sequences are ready after {:.2f} s", rows, sequences,
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
 }  // namespace optpipe::executor::cuda

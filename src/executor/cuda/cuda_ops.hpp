@@ -57,10 +57,12 @@ class CudaOps {
   // Tasks of `segments`, through the step's upload slot; the segments must outlive the source.
   TaskSource upload(const std::vector<KvStore::Segment>& segments);
 
-  // Loads the kernels of all products and chooses their algorithms, for batches of so many rows and
-  // sequences, so that the first round runs at full speed. Computes with whatever lies in memory (`head`: its
-  // group, where the slice has it), keeps nothing of it, and waits for it.
-  void warm_up(std::int32_t slot, std::int64_t rows, std::int64_t sequences, std::size_t head);
+  // Loads the kernels of all products and chooses their algorithms by their times, for batches of so many
+  // rows and sequences, so that the first round runs at full speed. Computes with whatever lies in memory and
+  // with noise (`free_slot`: the memory of `slot`, to which nothing was loaded yet; empty where weights do
+  // not move; `head`: its group, where the slice has it), keeps nothing of it, and waits for it.
+  void warm_up(std::int32_t slot, std::span<std::byte> free_slot, std::int64_t rows, std::int64_t sequences,
+               std::size_t head);
 
   // The next token of each span, in pinned memory at `tokens` once the stream has come so far. With sampling,
   // or with an observer of logits, it waits for the stream.
@@ -78,6 +80,8 @@ class CudaOps {
   const Half* vector(const Use& use, model::Role role) const;
   void linear(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
               kernels::Epilogue epilogue, Half* out);
+  void fill_buffers(std::int64_t rows);
+  void warm_up_rows(const Use& layer, std::int64_t count);
   void norm(const Use& use, model::Role weight, model::Role bias, const Half* x, std::int64_t rows,
             Half* out);
   struct AttentionBuffer {

@@ -79,8 +79,9 @@ class CudaStage final : private GpuMemory, public BaseStage {
       link_ = std::make_shared<HiddenLink>(transport_, slice_.sends_hidden(), slice_.receives_hidden(),
                                            plan_.needs.link_bytes, pinned);
     lane(Queue::load).copier.finish();
-    ops_.warm_up(plan_.weights.layers_move ? 0 : -1, plan_.bounds.rows, plan_.bounds.sequences,
-                 static_cast<std::size_t>(slice_.layers));
+    const bool moves = plan_.weights.layers_move;
+    ops_.warm_up(moves ? 0 : -1, moves ? weights_.slot(0) : std::span<std::byte>{}, plan_.bounds.rows,
+                 plan_.bounds.sequences, static_cast<std::size_t>(slice_.layers));
   }
 
  private:

@@ -12,14 +12,17 @@ using model::Role;
 
 namespace {
 
-// The matrices as one, where they lie side by side as the layout puts them; none where they do not.
+// The matrices as one, where they lie side by side as the layout puts them; none where they do not, or where
+// one is cut so that a part's product is not the whole's (tiny models).
 std::optional<gpu::Matrix> join(std::initializer_list<gpu::Matrix> parts) {
   gpu::Matrix joined{parts.begin()->columns, {}, parts.begin()->format};
   const Bytes row_bytes = joined.row_format().row_bytes();
   std::size_t count = 0;
   for (const gpu::Matrix& part : parts) {
     for (const gpu::Piece& piece : part.pieces) {
+      constexpr std::int64_t kWide = 8;  // halves of 16 bytes
       if (piece.rows == 0) continue;
+      if (piece.rows % kWide != 0) return std::nullopt;
       const gpu::Piece* last = count > 0 ? &joined.pieces[count - 1] : nullptr;
       if (last &&
           reinterpret_cast<const std::byte*>(last->data) + static_cast<Bytes>(last->rows) * row_bytes ==

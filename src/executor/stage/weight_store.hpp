@@ -42,6 +42,10 @@ class WeightStore {
   Matrix matrix(std::size_t group, model::Role role, std::int32_t slot) const;
   kernels::VectorView vector(std::size_t group, model::Role role, std::int32_t slot) const;
 
+  // All that lies on the device, slots included.
+  std::span<const std::byte> device_memory() const { return {tables_.base[0], device_.used()}; }
+  std::span<std::byte> slot(std::int32_t slot) { return slots_[static_cast<std::size_t>(slot)]; }
+
   // Row `row` of an embedding table, widened to `out`.
   void gather(model::Role table, std::int64_t row, std::span<float> out) const;
   std::optional<Matrix> project_in() const;

@@ -11,6 +11,13 @@ namespace optpipe::kernels::cuda {
 // A product of any shape and alignment, for those that the library does not take; bias and ReLU not applied.
 void launch_plain_product(const Product& product, Stream stream);
 
+// *sum = over the bits of m rows and their places: equal rows have equal sums, others hardly ever. Rows are
+// of halves or floats.
+void launch_sum_of_bits(const void* rows, std::int64_t m, Bytes row_bytes, Bytes stride_bytes,
+                        unsigned long long* sum, Stream stream);
+// Numbers between -1/2 and 1/2, the same each time.
+void launch_noise(Half* out, std::int64_t count, Stream stream);
+
 // out[m, n] = activation(out + bias), bias [n] or null, in place.
 enum class Activation : std::uint8_t { none, relu, gelu };
 void launch_epilogue(Half* out, std::int64_t m, std::int64_t n, std::int64_t stride, const Half* bias,

@@ -95,6 +95,15 @@ void linear(Context& context, const Half* x, std::int64_t x_stride, std::int64_t
   run_pieces(context, x, x_stride, m, weight, bias, epilogue, out, out_stride);
 }
 
+ProductTiming::ProductTiming(Context& context, std::span<const std::byte> cold) : context_(context) {
+  context_.parts().matmul.start_timing(cold);
+}
+ProductTiming::~ProductTiming() { context_.parts().matmul.stop_timing(); }
+
+void fill_with_noise(Context& context, Half* values, std::int64_t count) {
+  if (count > 0) launch_noise(values, count, context.stream());
+}
+
 std::int64_t next_row_class(std::int64_t rows) { return row_class(row_class(rows) + 1); }
 
 void widen_rows(Context& context, const std::byte* rows, std::int64_t count, const RowFormat& format,

@@ -64,6 +64,31 @@ TEST_F(RowsInvariance, ProductsWithAWeightInPieces) {
     }
 }
 
+// As tiny models are cut: whatever the stride of the results.
+TEST_F(RowsInvariance, ProductsWithAWeightInOddPieces) {
+  for (const auto& [n, k] : {Shape{96, 32}, Shape{160, 64}, Shape{131, 24}}) {
+    constexpr std::int64_t kFew = 40;
+    const Halves x(random, kFew * k), weight(random, n * k, 0.05f), bias(random, n);
+    const auto x_there = x.upload(), weight_there = weight.upload(), bias_there = bias.upload();
+    const Matrix matrix{.columns = k,
+                        .pieces = {Piece{weight_there.get(), 45}, Piece{weight_there.at(45 * k), n - 45}}};
+    const auto product = [&](std::int64_t first, std::int64_t m, std::int64_t stride) {
+      const auto out = Array<Half>::filled(m * stride, testing::kPoison);
+      linear(context(), x_there.at(first * k), k, m, matrix, bias_there.get(), Epilogue::none, out.get(),
+             stride);
+      return compact(out.values(), n, stride);
+    };
+    const auto all = product(0, kFew, n);
+    for (const std::int64_t m : {1, 3, 8, 16, 24, 33})
+      for (const std::int64_t stride : {n, n + 8, 3 * n}) {
+        const auto part = product(kFew - m, m, stride);
+        EXPECT_TRUE(
+            std::equal(part.begin(), part.end(), all.end() - static_cast<std::ptrdiff_t>(part.size())))
+            << n << " x " << k << ", " << m << " rows, stride " << stride;
+      }
+  }
+}
+
 TEST_F(RowsInvariance, LogitsOfAnyNumberOfRows) {
   constexpr std::int64_t kVocabulary = 50272, kColumns = 768, kTokens = 300;
   const Halves x(random, kTokens * kColumns), weight(random, kVocabulary * kColumns, 0.05f);
