@@ -25,7 +25,7 @@ memory::KvLayout lay_out_kv(const model::ModelConfig& config, const model::Stage
 
 KvPlan plan_kv(const model::ModelConfig& config, const model::StageSlice& slice,
                const std::vector<memory::Round>& rounds, const memory::Policy& policy, DType dtype) {
-  KvPlan plan;
+  KvPlan plan{.format = policy.kv_format};
   std::size_t blocks = 0;
   for (const auto& round : rounds) {
     const auto layout = lay_out_kv(config, slice, round, policy, dtype);

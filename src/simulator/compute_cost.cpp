@@ -44,11 +44,13 @@ double ComputeCost::product(double rows, double parameters, bool prompt) const {
   const double widening = device_.is_gpu && !elements_.weights_are_wide
                               ? parameters * (elements_.weights + 2) / device_.memory_bytes_s
                               : 0;
+  const double of_chunk = elements_.widened_for > 0 ? 0 : widening;
   const auto chunk = [&](double count) {
-    return 2 * count * parameters / (product_rate(rates, count) * speed_) + widening + device_.kernel_s;
+    return 2 * count * parameters / (product_rate(rates, count) * speed_) + of_chunk + device_.kernel_s;
   };
   const double whole = std::floor(rows / chunk_rows_), rest = rows - whole * chunk_rows_;
-  const double seconds = whole * chunk(chunk_rows_) + (rest > 0 ? chunk(rest) : 0);
+  const double shared = elements_.widened_for > 0 ? widening / elements_.widened_for : 0;
+  const double seconds = whole * chunk(chunk_rows_) + (rest > 0 ? chunk(rest) : 0) + shared;
   return prompt ? seconds * prompt_factor_ : seconds;
 }
 

@@ -19,7 +19,8 @@ class ComputeCost {
   struct Elements {
     double hidden = 2, kv = 2;
     double weights = 2;            // as they lie in memory
-    bool weights_are_wide = true;  // otherwise a GPU widens a layer's matrix before each product
+    bool weights_are_wide = true;  // otherwise a GPU widens a layer's matrix before each product,
+    double widened_for = 0;        // or once for so many GPU batches
     bool x_cache = false;          // attention multiplies by Wk and Wv
   };
   ComputeCost(const model::ModelConfig& config, const Device& device, int threads, const Elements& elements);

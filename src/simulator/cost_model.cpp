@@ -23,7 +23,10 @@ ComputeCost::Elements elements_of(const Scenario& scenario, const StageShape& sh
   const auto weights = static_cast<double>(size_of(shape.plan.weights.dtype));
   return {element_of(shape),
           static_cast<double>(size_of(shape.plan.needs.kv)) * size_factor(policy.kv_format),
-          weights * size_factor(policy.weight_format), !is_quantized(policy.weight_format), policy.x_cache};
+          weights * size_factor(policy.weight_format),
+          !is_quantized(policy.weight_format),
+          shape.plan.needs.widened_bytes > 0 ? static_cast<double>(policy.gpu_batches) : 0,
+          policy.x_cache};
 }
 
 }  // namespace

@@ -182,6 +182,18 @@ KvBatch batch_of(std::span<const KvTask> tasks, const KvTask* uploaded);
 void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, const Half* k, const Half* v,
                std::int64_t stride);
 
+// Where quantized keys and values go as halves: [rows of the packed batch, stride] each, with stride >= all
+// heads · dim; a segment's rows follow each other.
+struct WidenedKv {
+  Half *keys = nullptr, *values = nullptr;
+  std::int64_t stride = 0;
+};
+// Whether widen_prompts takes such a batch: whole groups at addresses that are multiples of 16 bytes.
+bool can_widen_prompts(const KvBatch& batch, std::int64_t head_dim);
+// The batch over halves, for attention_prefill on the same context before anything else runs there that uses
+// the workspace. Every task begins at position 0.
+KvBatch widen_prompts(Context& context, const KvBatch& batch, std::int64_t head_dim, const WidenedKv& to);
+
 // What attention reads and writes beside the segments: q and out, [rows, stride] of the packed batch with all
 // heads.
 struct AttentionRows {

@@ -16,6 +16,7 @@ struct KvPlan {
   std::array<Bytes, 3> bytes{};
   Bytes slot_bytes = 0, stage_bytes = 0;
   int slots = 0, stages = 0, write_stages = 0;
+  StorageFormat format = StorageFormat::native;
   bool on_cpu = false;   // CPU cores attend to some of it
   bool streams = false;  // some of it comes to the device for every token
 

@@ -46,6 +46,7 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
       pinned_("staging of small arrays", plan.needs.small_bytes, memory.host),
       widened_(config, plan.needs.widened_bytes, memory.device, context_),
       uploads_(context_, planner::cuda::upload_slot_bytes(plan.bounds), device_, pinned_),
+      quantized_kv_(is_quantized(plan.kv.format)),
       decode_output_(3 * plan.bounds.sequences * config.hidden) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<Half*>(device_.take(halves(count, columns)).data());

@@ -88,6 +88,8 @@ class CudaOps {
     Half *q, *attended;  // [rows, h], or q, k and v of each row [rows, 3h]; [rows, h]
   };
   AttentionBuffer attention(std::int32_t buffer) const;
+  // Of rows.prompt_rows rows.
+  void attend_prompts(const BatchRows& rows, const TaskSource& tasks, const AttentionBuffer& on);
   void feed_forward_rows(const Use& use, std::int64_t first, std::int64_t count, Half* x,
                          const Half* attended);
   // q, k or v: a part of what project_together computes, by the same algorithms.
@@ -122,6 +124,7 @@ class CudaOps {
   };
   std::optional<XBuffers> x_;
   UploadRing uploads_;
+  bool quantized_kv_;
   Half *q_, *attended_;                       // [rows, h]
   std::vector<Half*> decode_;                 // [buffer - 1] → q, k, v [rows, 3h], output [rows, h]
   std::int64_t decode_output_;                // where the output begins there

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "executor/cuda/cuda_ops.hpp"
+#include "optpipe/base/check.hpp"
 
 namespace optpipe::executor::cuda {
 
@@ -87,6 +88,30 @@ void CudaOps::project_qkv(std::size_t group, std::int32_t slot, const BatchRows&
   }
 }
 
+// Quantized keys and values are widened once for all queries, of so many whole prompts at a time as there is
+// room for where new keys and values are on their way to the cache.
+void CudaOps::attend_prompts(const BatchRows& rows, const TaskSource& tasks, const AttentionBuffer& on) {
+  const std::int64_t h = config_.hidden, dim = config_.head_dim();
+  std::int64_t first = 0, count = 0;
+  const auto attend = [&] {
+    if (count == 0) return;
+    gpu::KvBatch batch = tasks(first, count);
+    if (count <= kChunkRows && gpu::can_widen_prompts(batch, dim))
+      batch = gpu::widen_prompts(context_, batch, dim, {keys_, values_, h});
+    gpu::attention_prefill(context_, batch, dim, {on.q + first * h, on.attended + first * h, h, h});
+    first += count;
+    count = 0;
+  };
+  for (const RowSpan& span : rows.spans) {
+    if (!span.prompt) continue;
+    OPTPIPE_CHECK(span.position == 0 && span.first_row == first + count, "a prompt at position {}, row {}",
+                  span.position, span.first_row);
+    if (quantized_kv_ && count + span.count > kChunkRows) attend();
+    count += span.count;
+  }
+  attend();
+}
+
 void CudaOps::attend(std::size_t group, std::int32_t slot, const BatchRows& rows, const TaskSource& tasks,
                      std::int32_t buffer, double sparsity) {
   if (x_) return attend_to_x({group, slot}, rows, tasks);
@@ -94,8 +119,7 @@ void CudaOps::attend(std::size_t group, std::int32_t slot, const BatchRows& rows
   const AttentionBuffer on = attention(buffer);
   const std::int64_t of_prompts = rows.prompt_rows, new_tokens = rows.rows - of_prompts;
   const bool together = buffer != 0 || are_together(rows);
-  if (of_prompts > 0)
-    gpu::attention_prefill(context_, tasks(0, of_prompts), config_.head_dim(), {on.q, on.attended, h, h});
+  if (of_prompts > 0) attend_prompts(rows, tasks, on);
   if (new_tokens == 0) return;
   const gpu::KvBatch batch = tasks(of_prompts, new_tokens);
   if (buffer != 0) gpu::append_kv(context_, batch, config_.head_dim(), on.q + h, on.q + 2 * h, 3 * h);

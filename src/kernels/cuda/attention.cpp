@@ -59,6 +59,26 @@ void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, co
   launch_append_kv(batch, head_dim, k, v, stride, wide, context.stream());
 }
 
+bool can_widen_prompts(const KvBatch& batch, std::int64_t head_dim) {
+  return is_quantized(batch.format) && batch.aligned && head_dim % kGroupValues == 0;
+}
+
+KvBatch widen_prompts(Context& context, const KvBatch& batch, std::int64_t head_dim, const WidenedKv& to) {
+  OPTPIPE_CHECK(
+      can_widen_prompts(batch, head_dim) && to.stride % 8 == 0 && aligned(to.keys) && aligned(to.values),
+      "keys and values of {} a head as {}", head_dim, name_of(batch.format));
+  KvBatch widened = batch;
+  widened.format = StorageFormat::native;
+  if (!check_batch(batch, head_dim)) return widened;
+  auto& workspace = context.parts().workspace;
+  OPTPIPE_CHECK(static_cast<Bytes>(batch.count) * sizeof(KvTask) <= workspace.bytes(), "{} tasks",
+                batch.count);
+  auto* tasks = reinterpret_cast<KvTask*>(workspace.data());
+  launch_widen_prompts(batch, head_dim, to, tasks, context.stream());
+  widened.tasks = tasks;
+  return widened;
+}
+
 void take_heads(Context& context, const KvBatch& batch, std::int64_t head_dim, const Half* from,
                 Half* staging, Half* to, std::int64_t rows, std::int64_t stride) {
   if (!check_batch(batch, head_dim)) return;

@@ -80,6 +80,35 @@ struct CodeUnit {
   }
 };
 
+// Whole groups of 64 values, whose codes follow each other at multiples of 4 bytes: 8 bytes of codes at a
+// time.
+template <StorageFormat format>
+struct WholeGroups {
+  static constexpr int kUnits = static_cast<int>(code_bytes(format, kGroupValues)) / 8;  // of a group
+
+  // Unit `unit` of all groups → its place in `out`, with stores of 16 bytes.
+  static __device__ void widen(const std::byte* codes, const std::byte* pairs, int unit, std::uint16_t* out) {
+    const auto* words = reinterpret_cast<const std::uint32_t*>(codes + 8 * unit);
+    const std::uint32_t raw[2] = {words[0], words[1]};
+    const int group = unit / kUnits;
+    const CodeRange range =
+        range_of(*reinterpret_cast<const std::uint32_t*>(pairs + group * static_cast<int>(kGroupPairBytes)));
+    const auto eight = [&](int shift, std::uint32_t mask) {
+      Eight values;
+#pragma unroll
+      for (int v = 0; v < 8; ++v) values.at[v] = value_of(range, raw[v / 4] >> (8 * (v % 4) + shift) & mask);
+      return pack(values);
+    };
+    auto* to = reinterpret_cast<uint4*>(out + group * static_cast<int>(kGroupValues) + unit % kUnits * 8);
+    if constexpr (format == StorageFormat::q4) {
+      to[0] = eight(0, 15u);
+      to[kGroupValues / 2 / 8] = eight(4, 15u);
+    } else {
+      to[0] = eight(0, 255u);
+    }
+  }
+};
+
 // A (minimum, scale) pair. Wide: at a multiple of 4 bytes.
 template <bool kWide>
 __device__ std::uint32_t load_pair(const std::byte* from) {

@@ -28,6 +28,9 @@ void launch_copy_words(void* to, const void* from, Bytes bytes, Stream stream);
 
 void launch_widen_rows(const std::byte* rows, std::int64_t count, const RowFormat& row, Half* out,
                        Stream stream);
+// Of widen_prompts below in cuda.hpp; the tasks of what is widened go to `widened`, in device memory.
+void launch_widen_prompts(const KvBatch& batch, std::int64_t head_dim, const WidenedKv& to, KvTask* widened,
+                          Stream stream);
 
 void launch_embed(const Lookup& tokens, const Lookup& positions, std::int64_t rows, std::int64_t h,
                   bool accumulate, Half* out, Stream stream);

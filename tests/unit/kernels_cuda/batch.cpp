@@ -1,6 +1,7 @@
 #include "unit/kernels_cuda/batch.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -35,6 +36,12 @@ Batch::Batch(Random& random, BatchShape shape)
       q_(random, elements(shape_), 1.5f),
       k_(random, elements(shape_)),
       v_(random, elements(shape_)) {
+  constexpr std::array<Half, 5> kOdd{0x7e00, 0x7c00, 0xfc00, 0x8000, 0x0000};
+  for (std::size_t i = 0; shape_.odd && i < k_.bits.size(); i += 53)
+    for (Halves* rows : {&k_, &v_}) {
+      rows->bits[i] = kOdd[i / 53 % kOdd.size()];
+      rows->values[i] = half_to_float(rows->bits[i]);
+    }
   pool_size_ = shape_.shift;
   std::int64_t row = 0;
   for (std::size_t s = 0; s < shape_.sequences.size(); ++s) {
@@ -98,6 +105,21 @@ void Batch::append_and_check(Context& context) {
   const auto k = k_.upload(), v = v_.upload();
   append_kv(context, uploaded(), shape_.dim, k.get(), v.get(), stride());
   EXPECT_EQ(device_pool_->values(), pool(true)) << "dim " << shape_.dim << " shift " << shape_.shift;
+}
+
+void Batch::widen_and_check(Context& context) {
+  upload(pool(true));
+  const auto q = q_.upload(), keys = Array<Half>::filled(rows_ * stride(), kPoison),
+             values = Array<Half>::filled(rows_ * stride(), kPoison),
+             from_codes = Array<Half>::filled(rows_ * stride(), kPoison),
+             from_halves = Array<Half>::filled(rows_ * stride(), kPoison);
+  ASSERT_TRUE(can_widen_prompts(uploaded(), shape_.dim));
+  attention_prefill(context, uploaded(), shape_.dim, {q.get(), from_codes.get(), stride(), stride()});
+  const KvBatch widened =
+      widen_prompts(context, uploaded(), shape_.dim, {keys.get(), values.get(), stride()});
+  EXPECT_FALSE(is_quantized(widened.format));
+  attention_prefill(context, widened, shape_.dim, {q.get(), from_halves.get(), stride(), stride()});
+  EXPECT_EQ(from_halves.values(), from_codes.values()) << name_of(shape_.format) << ", dim " << shape_.dim;
 }
 
 void Batch::attend_and_check(Context& context, bool decode, double scale, double sparsity) {

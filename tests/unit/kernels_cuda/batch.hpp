@@ -18,6 +18,7 @@ struct BatchShape {
   std::int64_t spare = 3;    // positions of capacity behind the context
   std::int64_t shift = 0;    // halves by which segments are off their alignment
   StorageFormat format = StorageFormat::native;
+  bool odd = false;  // new keys and values that are no numbers, infinite, and zeros of both signs among them
 
   RowFormat row() const { return {format, DType::f16, dim}; }
 };
@@ -30,6 +31,9 @@ class Batch {
   void append_and_check(Context& context);
   // Fills the whole context (behind it is NaN), attends, and compares with the CPU.
   void attend_and_check(Context& context, bool decode, double scale = 1, double sparsity = 1);
+
+  // Prompts attend to their keys and values widened beforehand with the bits of attention that widens.
+  void widen_and_check(Context& context);
 
   const BatchShape& shape() const { return shape_; }
   KvBatch uploaded() const {

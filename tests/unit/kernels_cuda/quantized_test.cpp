@@ -127,6 +127,18 @@ TEST_F(Quantized, NewKeysAndValuesHaveTheCpusBits) {
             .append_and_check(context());
 }
 
+TEST_F(Quantized, NewKeysAndValuesThatAreNoNumbers) {
+  for (const StorageFormat storage : kFormats)
+    for (const std::int64_t dim : {64, 80, 128})
+      Batch(random, {.heads = 5,
+                     .dim = dim,
+                     .sequences = {{0, 9}, {3, 4, {2}}},
+                     .padding = 8,
+                     .format = storage,
+                     .odd = true})
+          .append_and_check(context());
+}
+
 BatchShape ragged(std::int64_t heads, std::int64_t dim, StorageFormat storage) {
   return {.heads = heads,
           .dim = dim,
@@ -160,6 +172,19 @@ TEST_F(Quantized, PrefillAttentionIsTheCpus) {
                      .padding = 8,
                      .format = storage})
           .attend_and_check(context(), false);
+}
+
+// Heads of a prompt in several segments, and prompts of any length.
+TEST_F(Quantized, PromptsWidenedBeforehandHaveTheSameBits) {
+  for (const StorageFormat storage : kFormats)
+    for (const std::int64_t dim : {64, 128})
+      for (const std::int64_t heads : {3, 8})
+        Batch(random, {.heads = heads,
+                       .dim = dim,
+                       .sequences = {{0, 1}, {0, 64}, {0, 130, {1}}, {0, 200, {1, 1}}, {0, 9}},
+                       .padding = 8,
+                       .format = storage})
+            .widen_and_check(context());
 }
 
 }  // namespace

@@ -51,8 +51,6 @@ Case draw(std::mt19937& random) {
   if (pick(0, 2) == 0) c.policy.stages = memory::Stages::looped;
   c.policy.chunk_layers = pick(1, 2);
   c.policy.prefill_pieces = pick(0, 6);
-  if (pick(0, 1) == 0) c.policy.weight_format = StorageFormat::q4;
-  c.policy.keep_widened = pick(0, 1) == 0;
   std::vector<memory::Sequence> sequences;
   const auto count = c.policy.prompts_in_flight(c.ranks) + pick(0, 5);  // perhaps a second, smaller round
   for (std::int64_t i = 0; i < count; ++i) sequences.push_back({i, pick(1, 60), pick(3, 5)});
@@ -85,7 +83,9 @@ std::map<BufferKind, Bytes> program_account(const Case& c, const StagePlan& plan
 TEST(Ledger, EqualsTheValidatorsAccount) {
   std::mt19937 random(7);
   for (int i = 0; i < 120; ++i) {
-    const Case c = draw(random);
+    Case c = draw(random);
+    if (i % 2 == 0) c.policy.weight_format = StorageFormat::q4;
+    c.policy.keep_widened = i % 4 == 0;
     const bool looped = c.policy.stages == memory::Stages::looped;
     const auto slices = looped ? model::loop_stages(c.config, c.ranks, c.policy.chunk_layers)
                                : model::balance_stages(c.config, c.ranks);
@@ -114,6 +114,8 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
                            pages(plan.needs.graph_bytes) + pages(plan.needs.x_bytes) +
                            pages(plan.needs.widened_bytes);
       EXPECT_EQ(plan.needs.x_bytes > 0, c.policy.x_cache);
+      EXPECT_EQ(plan.needs.widened_bytes > 0,
+                c.backend == Backend::cuda && c.policy.keep_widened && c.policy.gpu_batches > 1);
       const Bytes host = pages(plan.weights.bytes[1] + of[weight_stage]) +
                          pages(of[kv_host] + of[kv_stage] + of[kv_write_stage]) +
                          pages(homes[1] + of[hidden_stage] + of[hidden_write_stage]) +
