@@ -72,12 +72,7 @@ BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& sl
   needs.attention_bytes = halves(q_rows(bounds), config.hidden) + halves(bounds.rows, config.hidden);
   needs.scratch_bytes = scratch_bytes(config, slice, bounds, x_cache);
   needs.library_bytes = kLibraryBytes + (widens ? kWideningBytes : 0);
-  // A layer is used again before the next one is where several batches pass it, or one in several chunks of
-  // rows.
-  const bool again = bounds.gpu_batches > 1 || bounds.rows > kChunkRows ||
-                     (slice.run_layers == 1 && bounds.micro_batches > 1);
-  if (widens && policy.keep_widened && slice.layers > 0 && again)
-    needs.widened_bytes = layer_matrix_bytes(config);
+  if (widens && policy.keep_widened && slice.layers > 0) needs.widened_bytes = layer_matrix_bytes(config);
   needs.graph_bytes = graph_bytes(slice, bounds);
   needs.small_bytes = kUploadSlots * upload_slot_bytes(bounds) + 2 * gather_bytes(config);
   needs.token_bytes =

@@ -28,8 +28,7 @@ QuickRate quick_rate(const SearchRequest& request, int ranks, const memory::Poli
   const ComputeCost compute(
       config, machine.device, request.site.threads_of_rank(ranks),
       {element, 2 * size_factor(policy.kv_format), weight_element * size_factor(policy.weight_format),
-       !is_quantized(policy.weight_format),
-       policy.gpu_batches > 1 ? static_cast<double>(policy.gpu_batches) : 0, policy.x_cache});
+       !is_quantized(policy.weight_format), static_cast<double>(policy.gpu_batches), policy.x_cache});
 
   const auto micro_batches = static_cast<double>(policy.micro_batches_for(ranks));
   const auto batches = static_cast<double>(policy.gpu_batches),

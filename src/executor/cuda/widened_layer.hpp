@@ -1,7 +1,7 @@
 // The quantized matrices of one layer as halves, so that a layer is widened once for all batches that pass
-// it. Every schedule passes a layer with all batches of a micro-batch before any of them uses the same matrix
-// of the next layer, so one layer is enough; projections of the next layer may come between feed-forwards of
-// this one, so each matrix has a place and an owner of its own.
+// it, and each product is one. Every schedule passes a layer with all batches of a micro-batch before any of
+// them uses the same matrix of the next layer, so one layer is enough; projections of the next layer may come
+// between feed-forwards of this one, so each matrix has a place and an owner of its own.
 #pragma once
 
 #include <array>

@@ -114,8 +114,7 @@ TEST(Ledger, EqualsTheValidatorsAccount) {
                            pages(plan.needs.graph_bytes) + pages(plan.needs.x_bytes) +
                            pages(plan.needs.widened_bytes);
       EXPECT_EQ(plan.needs.x_bytes > 0, c.policy.x_cache);
-      EXPECT_EQ(plan.needs.widened_bytes > 0,
-                c.backend == Backend::cuda && c.policy.keep_widened && c.policy.gpu_batches > 1);
+      EXPECT_EQ(plan.needs.widened_bytes > 0, c.backend == Backend::cuda && c.policy.keep_widened);
       const Bytes host = pages(plan.weights.bytes[1] + of[weight_stage]) +
                          pages(of[kv_host] + of[kv_stage] + of[kv_write_stage]) +
                          pages(homes[1] + of[hidden_stage] + of[hidden_write_stage]) +

@@ -53,10 +53,9 @@ TEST(Widening, ALayerForSeveralBatches) {
   EXPECT_EQ(plan.needs.widened_bytes, 0U);  // of the CPU backend
 }
 
-TEST(Widening, OnlyWhereALayerIsUsedAgain) {
-  EXPECT_TRUE(settle_widening(make_run(48, 512), policy(48, 1)).keep_widened);  // prompts in chunks of rows
-  EXPECT_FALSE(settle_widening(make_run(8, 512), policy(8, 1)).keep_widened);   // one chunk
-  EXPECT_TRUE(settle_widening(make_run(16, 512), policy(8, 2)).keep_widened);
+TEST(Widening, OnlyQuantizedWeightsOnGpus) {
+  EXPECT_TRUE(settle_widening(make_run(8, 512), policy(8, 1)).keep_widened);
+  EXPECT_TRUE(settle_widening(make_run(8, 512), policy(8, 1, StorageFormat::q8)).keep_widened);
   EXPECT_FALSE(settle_widening(make_run(192, 512), policy(48, 4, StorageFormat::native)).keep_widened);
   EXPECT_FALSE(settle_widening(make_run(192, 512, 0, Backend::cpu), policy(48, 4)).keep_widened);
 }
