@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 
 #include "executor/stage/message_times.hpp"
 #include "executor/stage/step_text.hpp"
@@ -19,6 +20,17 @@ using schedule::BufferKind;
 using schedule::Program;
 using schedule::Step;
 using schedule::StepKind;
+
+namespace {
+
+Program build_checked(const schedule::StageParameters& parameters) {
+  Program program = schedule::build_program(parameters);
+  if (const auto faults = schedule::find_faults(program); !faults.empty())
+    OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
+  return program;
+}
+
+}  // namespace
 
 BaseStage::BaseStage(const StageInputs& inputs, planner::StagePlan plan, const TierMemory& memory,
                      Copier& copier)
@@ -47,10 +59,15 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
   statistics_ = {};
   const Bytes read_before = disk_.bytes_read(), written_before = disk_.bytes_written();
   const auto begin = std::chrono::steady_clock::now();
-  do {
-    run(schedule::build_program(parameters));
+  Program program = build_checked(parameters);
+  while (true) {
+    std::future<Program> next;  // is built while this one runs
     parameters.first_token_step += parameters.token_steps;
-  } while (parameters.continues && !is_all_over());
+    if (parameters.continues) next = std::async(std::launch::async, build_checked, parameters);
+    run(program);
+    if (!parameters.continues || is_all_over()) break;
+    program = next.get();
+  }
   statistics_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   statistics_.disk_read = disk_.bytes_read() - read_before;
   statistics_.disk_written = disk_.bytes_written() - written_before;
@@ -58,8 +75,6 @@ RunStatistics BaseStage::run(const memory::Round& round, TokenSink* sink) {
 }
 
 void BaseStage::run(const Program& program) {
-  if (const auto faults = schedule::find_faults(program); !faults.empty())
-    OPTPIPE_CHECK(false, "the schedule is unsound: {}", faults.front());
   recorder_.begin();
   at("the begin of a round", [&] { begin_round(program); });
   run_program(program, *this, options_.policy.overlap, on_failure_,
