@@ -23,7 +23,7 @@ Bytes scratch_bytes(const model::ModelConfig& config, const model::StageSlice& s
   // Normed rows, and keys and values on their way to the cache.
   Bytes bytes = (x_cache ? 1 : 3) * halves(chunk, config.hidden) + halves(chunk, config.ffn) +
                 kUploadSlots * upload_slot_bytes(bounds);
-  if (slice.embedding || slice.head) bytes += halves(std::max(chunk, kGatherRows), config.embedding);
+  if (slice.embedding || slice.head) bytes += halves(std::max(chunk, kEmbeddedRows), config.embedding);
   if (slice.head) bytes += array(kHeadChunkRows * config.vocabulary, sizeof(float));
   return bytes + array(bounds.sequences, kId);
 }
@@ -56,10 +56,6 @@ Bytes token_buffer_bytes(const BatchBounds& bounds) {
   return array(first_token_of_part(bounds.sequences, bounds.parts), kId);
 }
 
-Bytes gather_bytes(const model::ModelConfig& config) {
-  return halves(kGatherRows, config.hidden + config.embedding);
-}
-
 Bytes layer_matrix_bytes(const model::ModelConfig& config) {
   return aligned(static_cast<Bytes>(4 * config.hidden * config.hidden + 2 * config.hidden * config.ffn) *
                  kHalf);
@@ -74,7 +70,7 @@ BackendNeeds needs(const model::ModelConfig& config, const model::StageSlice& sl
   needs.library_bytes = kLibraryBytes + (widens ? kWideningBytes : 0);
   if (widens && policy.keep_widened && slice.layers > 0) needs.widened_bytes = layer_matrix_bytes(config);
   needs.graph_bytes = graph_bytes(slice, bounds);
-  needs.small_bytes = kUploadSlots * upload_slot_bytes(bounds) + 2 * gather_bytes(config);
+  needs.small_bytes = kUploadSlots * upload_slot_bytes(bounds);
   needs.token_bytes =
       static_cast<Bytes>(bounds.micro_batches * bounds.gpu_batches) * token_buffer_bytes(bounds);
   const int directions =

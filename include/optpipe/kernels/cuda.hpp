@@ -65,10 +65,10 @@ class Context {
   std::unique_ptr<Parts> parts_;
 };
 
-// A few kilobytes between device memory and registered host memory, in either direction: by the processors
-// where they reach that memory, so that they need not wait until a copy engine is done with large copies of
-// other streams. Addresses are multiples of 16 bytes, and memory up to the next one behind `bytes` is copied
-// too.
+// Kilobytes, or a few megabytes, between device memory and registered host memory, in either direction: by
+// the processors where they reach that memory, so that they need not wait until a copy engine is done with
+// large copies of other streams. Addresses are multiples of 16 bytes, and memory up to the next one behind
+// `bytes` is copied too.
 void copy_small(Context& context, void* to, const void* from, Bytes bytes);
 // The same on a stream other than the context's, by any thread.
 void copy_small(const Context& context, Stream stream, void* to, const void* from, Bytes bytes);

@@ -80,7 +80,7 @@ namespace cuda {
 
 inline constexpr std::int64_t kChunkRows = 4096;  // of a batch that are computed at once
 inline constexpr std::int64_t kHeadChunkRows = 64;
-inline constexpr std::int64_t kGatherRows = 256;            // of tables that lie on the host, at a time
+inline constexpr std::int64_t kEmbeddedRows = 256;          // of token embeddings projected at once
 inline constexpr Bytes kUploadSlots = 66;                   // steps whose small arrays may be under way
 inline constexpr Bytes kLibraryBytes = Bytes{32} << 20;     // workspace of cuBLASLt
 inline constexpr Bytes kWideningBytes = Bytes{64} << 20;    // rows of quantized weights, widened
@@ -105,8 +105,6 @@ constexpr std::int64_t first_token_of_part(std::int64_t before, int part) {
   constexpr std::int64_t kIds = 4;  // in 16 bytes
   return (before + kIds - 1) / kIds * kIds + kIds * part;
 }
-// Rows of both tables on their way from the host, kGatherRows at a time; two of these.
-Bytes gather_bytes(const model::ModelConfig& config);
 
 }  // namespace cuda
 

@@ -13,7 +13,7 @@ namespace gpu = kernels::cuda;
 using kernels::Epilogue;
 using memory::aligned;
 using model::Role;
-using planner::cuda::kGatherRows;
+using planner::cuda::kEmbeddedRows;
 using planner::cuda::kHeadChunkRows;
 
 static_assert(sizeof(gpu::KvTask) == planner::cuda::kKvTaskBytes &&
@@ -57,21 +57,18 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
   for (std::int64_t i = 0; i < plan.needs.host_slots; ++i)
     decode_.push_back(take(4 * plan.bounds.sequences, config.hidden));
   normed_ = take(chunk, config.hidden);
+  normed_rows_ = chunk;
   if (plan.needs.x_bytes > 0)
     x_.emplace(config, plan, memory.device);
   else
     keys_ = take(chunk, config.hidden), values_ = take(chunk, config.hidden);
   inner_ = take(chunk, config.ffn);
-  if (slice.embedding || slice.head) embedded_ = take(std::max(chunk, kGatherRows), config.embedding);
+  if (slice.embedding || slice.head) embedded_ = take(std::max(chunk, kEmbeddedRows), config.embedding);
   if (slice.head)
     logits_ = reinterpret_cast<float*>(
         device_.take(aligned(static_cast<Bytes>(kHeadChunkRows * config.vocabulary) * sizeof(float))).data());
   chosen_ = reinterpret_cast<std::int32_t*>(
       device_.take(static_cast<Bytes>(plan.bounds.sequences) * sizeof(std::int32_t)).data());
-  for (std::size_t i = 0; i < 2; ++i) {
-    gather_[i] = pinned_.take(planner::cuda::gather_bytes(config));
-    gather_done_[i] = make_event();
-  }
 }
 
 CudaOps::AttentionBuffer CudaOps::attention(std::int32_t buffer) const {

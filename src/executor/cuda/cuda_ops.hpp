@@ -31,8 +31,7 @@ class CudaOps {
   kernels::cuda::Context& context() { return context_; }
   void next_step() { uploads_.next_step(); }  // before each step that calls one of the functions below
 
-  // Tables that are not on the device are gathered by `threads` threads of the host.
-  void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
+  void embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
   // `buffer`: of attention, as in LayerOps.
   void project_qkv(std::size_t group, std::int32_t slot, const BatchRows& rows, const Half* x,
                    const TaskSource& tasks, std::int32_t buffer);
@@ -101,8 +100,8 @@ class CudaOps {
   void project_x(const Use& use, const BatchRows& rows, const Half* x, const TaskSource& tasks);
   void attend_to_x(const Use& use, const BatchRows& rows, const TaskSource& tasks);
   void attend_prompts_to_x(const Use& use, const BatchRows& rows, const TaskSource& tasks);
-  void embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x);
-  void embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads);
+  kernels::cuda::Matrix table(model::Role role) const;
+  kernels::cuda::Matrix position_table(std::span<std::int32_t> positions);
   void observe(const BatchRows& rows, std::size_t first, std::int64_t count, const LogitsObserver& observer);
 
   const model::ModelConfig& config_;
@@ -129,14 +128,12 @@ class CudaOps {
   std::vector<Half*> decode_;                 // [buffer - 1] → q, k, v [rows, 3h], output [rows, h]
   std::int64_t decode_output_;                // where the output begins there
   Half* normed_;                              // [chunk, h]
+  std::int64_t normed_rows_;                  // a chunk
   Half *keys_ = nullptr, *values_ = nullptr;  // the same; with keys and values in the cache
   Half* inner_;                               // [chunk, f]
   Half* embedded_ = nullptr;                  // [chunk, e]
   float* logits_ = nullptr;                   // [head chunk, V]
   std::int32_t* chosen_ = nullptr;            // [sequences]
-  std::array<std::span<std::byte>, 2>
-      gather_;  // pinned: rows of tables that lie on the host, two chunks in turn
-  std::array<Event, 2> gather_done_;
 };
 
 }  // namespace optpipe::executor::cuda

@@ -208,7 +208,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
     ops_.next_step();
     switch (step.kind) {
       case StepKind::embed:
-        return ops_.embed(rows, token_ids(step, rows), work(), options_.threads);
+        return ops_.embed(rows, token_ids(step, rows), work());
       case StepKind::sample:
         return ops_.sample(group(step), buffer(BufferKind::weight_slot), rows, work(), options_,
                            token_buffer(step, rows));

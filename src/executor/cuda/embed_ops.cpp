@@ -1,6 +1,8 @@
 // Ids and positions into hidden states, from tables on the device or on the host.
+//
+// Kernels read tables in pinned memory where they lie: a row is contiguous and read once, as fast as the link
+// goes, and no core takes part, which in decode would first have to be got from attention.
 #include <algorithm>
-#include <functional>
 
 #include "executor/cuda/cuda_ops.hpp"
 
@@ -9,7 +11,7 @@ namespace optpipe::executor::cuda {
 namespace gpu = kernels::cuda;
 using kernels::Epilogue;
 using model::Role;
-using planner::cuda::kGatherRows;
+using planner::cuda::kEmbeddedRows;
 
 namespace {
 
@@ -24,75 +26,54 @@ std::vector<std::int32_t> position_rows(const BatchRows& rows) {
 
 }  // namespace
 
-void CudaOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x, int threads) {
-  if (weights_.tables_on_device())
-    embed_from_device(rows, ids, x);
-  else
-    embed_from_host(rows, ids, x, threads);
+// A table whole on the device or whole on the host (BackendNeeds::tables_whole), where the GPU reaches it.
+gpu::Matrix CudaOps::table(Role role) const {
+  gpu::Matrix table = to_gpu(weights_.table(role));
+  if (weights_.is_on_device(role)) return table;
+  for (gpu::Piece& piece : table.pieces) {
+    if (piece.rows == 0) continue;
+    void* there = nullptr;
+    check(cudaHostGetDevicePointer(&there, const_cast<Half*>(piece.data), 0), "cudaHostGetDevicePointer");
+    piece.data = static_cast<const Half*>(there);
+  }
+  return table;
 }
 
-void CudaOps::embed_from_device(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x) {
+// Of positions, whose ids are counted from the row at which the returned table begins. Prompts share their
+// positions: rows on the host cross once, not once a prompt.
+gpu::Matrix CudaOps::position_table(std::span<std::int32_t> positions) {
+  const gpu::Matrix whole = table(Role::position_embedding);
+  if (weights_.is_on_device(Role::position_embedding) || positions.empty()) return whole;
+  const auto [least, most] = std::ranges::minmax(positions);
+  const std::int64_t count = most - least + 1;
+  const Bytes row_bytes = static_cast<Bytes>(config_.hidden) * sizeof(Half);
+  const gpu::Piece& rows = whole.pieces[0];
+  const bool in_words = row_bytes % 16 == 0;
+  if (2 * count > std::ssize(positions) || count > normed_rows_ || most >= rows.rows || !in_words)
+    return whole;
+  gpu::copy_small(context_, normed_, rows.data + least * config_.hidden,
+                  static_cast<Bytes>(count) * row_bytes);
+  for (auto& position : positions) position -= least;
+  return {.columns = config_.hidden, .pieces = {gpu::Piece{normed_, count}}};
+}
+
+void CudaOps::embed(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x) {
   const std::int64_t h = config_.hidden;
-  const auto positions = position_rows(rows);
-  const gpu::Lookup tokens{to_gpu(weights_.table(Role::token_embedding)), uploads_.upload(ids)};
-  const gpu::Lookup places{to_gpu(weights_.table(Role::position_embedding)),
-                           uploads_.upload(std::span<const std::int32_t>(positions))};
+  auto positions = position_rows(rows);
+  const gpu::Matrix by_position = position_table(positions);
+  const gpu::Lookup tokens{table(Role::token_embedding), uploads_.upload(ids)};
+  const gpu::Lookup places{by_position, uploads_.upload(std::span<const std::int32_t>(positions))};
   const auto projection = weights_.project_in();
   if (!projection) return gpu::embed(context_, tokens, places, rows.rows, h, false, x);
   const gpu::Lookup none{};
-  for (std::int64_t begin = 0; begin < rows.rows; begin += kGatherRows) {
-    const auto count = std::min(kGatherRows, rows.rows - begin);
+  for (std::int64_t begin = 0; begin < rows.rows; begin += kEmbeddedRows) {
+    const auto count = std::min(kEmbeddedRows, rows.rows - begin);
     gpu::embed(context_, {tokens.table, tokens.ids + begin}, none, count, config_.embedding, false,
                embedded_);
     gpu::linear(context_, embedded_, config_.embedding, count, to_gpu(*projection), nullptr, Epilogue::none,
                 x + begin * h, h);
   }
   gpu::embed(context_, none, places, rows.rows, h, true, x);
-}
-
-// The CPU gathers rows into pinned chunks; without a projection it also adds the positions, as the kernel
-// would: in fp32, rounded once.
-void CudaOps::embed_from_host(const BatchRows& rows, std::span<const std::int32_t> ids, Half* x,
-                              int threads) {
-  const std::int64_t h = config_.hidden, e = config_.embedding;
-  const auto projection = weights_.project_in();
-  const auto positions = position_rows(rows);
-  for (std::int64_t begin = 0, turn = 0; begin < rows.rows; begin += kGatherRows, ++turn) {
-    const auto count = std::min(kGatherRows, rows.rows - begin);
-    const auto half = static_cast<std::size_t>(turn % 2);
-    check(cudaEventSynchronize(gather_done_[half].get()), "cudaEventSynchronize");
-    auto* tokens_out = reinterpret_cast<std::byte*>(gather_[half].data());
-    auto* places_out = tokens_out + static_cast<std::size_t>(kGatherRows * e) * sizeof(Half);
-    kernels::for_parts_of_rows(count, threads, [&](std::int64_t first, std::int64_t part) {
-      std::vector<float> token(static_cast<std::size_t>(e)), place(static_cast<std::size_t>(h));
-      for (std::int64_t i = first; i < first + part; ++i) {
-        const auto row = static_cast<std::size_t>(begin + i);
-        weights_.gather(Role::token_embedding, ids[row], token);
-        weights_.gather(Role::position_embedding, positions[row], place);
-        if (!projection)
-          std::transform(token.begin(), token.end(), place.begin(), token.begin(), std::plus<>());
-        kernels::from_float(token.data(), tokens_out + static_cast<std::size_t>(i * e) * sizeof(Half),
-                            DType::f16, e);
-        if (projection)
-          kernels::from_float(place.data(), places_out + static_cast<std::size_t>(i * h) * sizeof(Half),
-                              DType::f16, h);
-      }
-    });
-    const auto copy = [&](void* to, const void* from, std::int64_t columns) {
-      check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(count * columns) * sizeof(Half),
-                            cudaMemcpyHostToDevice, stream_),
-            "cudaMemcpyAsync");
-    };
-    if (!projection) {
-      copy(x + begin * h, tokens_out, h);
-    } else {
-      copy(embedded_, tokens_out, e);
-      copy(x + begin * h, places_out, h);
-      gpu::linear(context_, embedded_, e, count, to_gpu(*projection), nullptr, Epilogue::add, x + begin * h,
-                  h);
-    }
-    check(cudaEventRecord(gather_done_[half].get(), stream_), "cudaEventRecord");
-  }
 }
 
 }  // namespace optpipe::executor::cuda

@@ -144,35 +144,43 @@ kernels::VectorView WeightStore::vector(std::size_t group, Role role, std::int32
   return {plan_.dtype, row.pieces[0].data};
 }
 
+WeightStore::Table WeightStore::find_table(Role role) const {
+  const Group& group = role == Role::token_embedding ? *token_table_ : tables_;
+  const auto* tensor = group.layout.find(group.layout.find(role) != nullptr ? role : Role::lm_head);
+  OPTPIPE_CHECK(tensor != nullptr, "there is no table {}", static_cast<int>(role));
+  return {group, *tensor};
+}
+
 void WeightStore::gather(Role table, std::int64_t row, std::span<float> out) const {
-  const Group& group = table == Role::token_embedding ? *token_table_ : tables_;
-  const auto* tensor = group.layout.find(group.layout.find(table) != nullptr ? table : Role::lm_head);
-  OPTPIPE_CHECK(tensor != nullptr && row >= 0 && row < tensor->spec.rows, "row {} of table {}", row,
-                static_cast<int>(table));
-  const Bytes row_bytes = tensor->row_bytes();
-  for (const auto& piece : tensor->pieces) {
+  const auto& [group, tensor] = find_table(table);
+  OPTPIPE_CHECK(row >= 0 && row < tensor.spec.rows, "row {} of table {}", row, static_cast<int>(table));
+  const Bytes row_bytes = tensor.row_bytes();
+  for (const auto& piece : tensor.pieces) {
     if (row < piece.first_row || row >= piece.first_row + piece.rows) continue;
     const Bytes offset = piece.offset + static_cast<Bytes>(row - piece.first_row) * row_bytes;
     if (piece.tier != Tier::disk)
       return kernels::to_float(group.base[static_cast<std::size_t>(piece.tier)] + offset, plan_.dtype,
-                               out.data(), tensor->spec.columns);
+                               out.data(), tensor.spec.columns);
     thread_local std::vector<std::byte> buffer;
     buffer.resize(row_bytes);
     disk_.read_cached(group.disk_base + offset, buffer);
-    return kernels::to_float(buffer.data(), plan_.dtype, out.data(), tensor->spec.columns);
+    return kernels::to_float(buffer.data(), plan_.dtype, out.data(), tensor.spec.columns);
   }
 }
 
-bool WeightStore::tables_on_device() const {
-  return tables_.layout.slot_bytes() == 0 && token_table_->layout.slot_bytes() == 0;
+bool WeightStore::tables_in_memory() const {
+  return tables_.layout.on(Tier::disk) == 0 && token_table_->layout.on(Tier::disk) == 0;
 }
 
 Matrix WeightStore::table(Role role) const {
-  const Group& group = role == Role::token_embedding ? *token_table_ : tables_;
-  const auto* tensor = group.layout.find(group.layout.find(role) != nullptr ? role : Role::lm_head);
-  OPTPIPE_CHECK(tensor != nullptr && tables_on_device(), "table {} is not on the device",
-                static_cast<int>(role));
-  return view(group, *tensor, nullptr);
+  OPTPIPE_CHECK(tables_in_memory(), "table {} is not in memory", static_cast<int>(role));
+  const auto& [group, tensor] = find_table(role);
+  return view(group, tensor, group.base[1]);
+}
+
+bool WeightStore::is_on_device(Role table) const {
+  return std::ranges::all_of(find_table(table).tensor.pieces,
+                             [](const auto& piece) { return piece.tier == Tier::device; });
 }
 
 std::optional<Matrix> WeightStore::project_in() const {

@@ -49,9 +49,10 @@ class WeightStore {
   // Row `row` of an embedding table, widened to `out`.
   void gather(model::Role table, std::int64_t row, std::span<float> out) const;
   std::optional<Matrix> project_in() const;
-  // A whole embedding table, where all tables are on the device.
-  bool tables_on_device() const;
+  // A whole embedding table where it lies, on the device or on the host, where no part of any is on disk.
+  bool tables_in_memory() const;
   Matrix table(model::Role role) const;
+  bool is_on_device(model::Role table) const;  // all of it
 
  private:
   struct Group {
@@ -59,6 +60,12 @@ class WeightStore {
     std::array<std::byte*, 2> base{};  // device, host
     Bytes disk_base = 0;
   };
+
+  struct Table {
+    const Group& group;
+    const memory::TensorPlacement& tensor;
+  };
+  Table find_table(model::Role role) const;
 
   void place(Group& group, memory::Arena& device, memory::Arena& host);
   void add_tasks(const Group& group, std::vector<LoadTask>& tasks) const;
