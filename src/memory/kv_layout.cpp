@@ -73,7 +73,6 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t least_positions, std::
       const auto count = static_cast<std::int32_t>(dealt[i] * together);
       if (count == 0) continue;
       const auto [tier, on_cpu] = kDestinations[i];
-      Bytes& end = block.bytes[static_cast<std::size_t>(tier)];
       const Bytes row_bytes = static_cast<Bytes>(count) * head_row_bytes,
                   keys = static_cast<Bytes>(positions) * row_bytes;
       const KvSegment segment{tier,
@@ -83,13 +82,21 @@ KvBlock lay_out_block(const GpuBatch& batch, std::int64_t least_positions, std::
                               positions,
                               row_bytes,
                               tier == Tier::disk ? disk_aligned(keys) : keys,
-                              end,
+                              0,
                               on_cpu,
                               arrays};
-      end += aligned(segment.bytes());
       if (on_cpu) block.cpu_bytes += aligned(segment.bytes());
       block.segments.push_back(segment);
       first_head += count;
+    }
+  }
+  // What streams lies together, so that few copies move it.
+  for (const bool on_cpu : {false, true}) {
+    for (KvSegment& segment : block.segments) {
+      if (segment.on_cpu != on_cpu) continue;
+      Bytes& end = block.bytes[static_cast<std::size_t>(segment.tier)];
+      segment.offset = end;
+      end += aligned(segment.bytes());
     }
   }
   return block;

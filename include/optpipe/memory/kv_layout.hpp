@@ -32,7 +32,7 @@ struct KvSegment {
   Bytes bytes() const { return static_cast<Bytes>(arrays) * array_bytes; }
 };
 
-// One layer's keys and values of one GPU batch.
+// One layer's keys and values of one GPU batch. On the host, what CPU cores attend to lies behind the rest.
 struct KvBlock {
   std::vector<KvSegment> segments;  // by sequence, then head
   std::array<Bytes, 3> bytes{};     // of the block on each tier

@@ -48,6 +48,34 @@ void for_arrays(const KvSegment& segment, std::int64_t first, std::int64_t count
 
 std::byte* at(std::span<std::byte> memory, Bytes offset) { return memory.data() + offset; }
 
+// Copies to a slot, in the order of memory. Arrays with little between them (room for rows to come) go as
+// one: a copy takes some microseconds beyond its bytes, as long as kMostBetween take to cross.
+class JoinedCopies {
+ public:
+  explicit JoinedCopies(Copier& copier) : copier_(copier) {}
+  void add(std::byte* to, const std::byte* from, Bytes bytes) {
+    const bool is_behind = bytes_ > 0 && from >= from_ + bytes_ && to - to_ == from - from_;
+    if (is_behind && static_cast<Bytes>(from - from_) - bytes_ <= kMostBetween) {
+      bytes_ = static_cast<Bytes>(from - from_) + bytes;
+      return;
+    }
+    finish();
+    to_ = to, from_ = from, bytes_ = bytes;
+  }
+  void finish() {
+    if (bytes_ > 0) copier_.copy(to_, from_, bytes_);
+    bytes_ = 0;
+  }
+
+ private:
+  static constexpr Bytes kMostBetween = 128 * kKiB;
+
+  Copier& copier_;
+  std::byte* to_ = nullptr;
+  const std::byte* from_ = nullptr;
+  Bytes bytes_ = 0;
+};
+
 // Prompts are attended on the device whole; new rows of what CPU cores attend to never come there.
 bool is_elsewhere(const KvSegment& segment, const BatchRows& rows) {
   return segment.on_cpu && rows.prompt_rows == 0;
@@ -89,14 +117,18 @@ void KvStore::read(const Place& place, const BatchRows& rows, std::int32_t stage
 }
 
 void KvStore::load(const Place& place, const BatchRows& rows, std::int32_t stage, Copier& copier) {
-  for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
-    if (segment.tier == Tier::device || segment.on_cpu) return;
-    const std::byte* from = segment.tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
-                                                       : stages_[static_cast<std::size_t>(stage)].data();
-    std::byte* to = on_device(place, segment) - segment.offset;
-    for_arrays(segment, 0, span.position,
-               [&](Bytes offset, Bytes bytes) { copier.copy(to + offset, from + offset, bytes); });
-  });
+  JoinedCopies copies(copier);
+  for (const Tier tier : {Tier::host, Tier::disk}) {
+    for_each_segment(*place.block, rows, [&](const KvSegment& segment, const RowSpan& span) {
+      if (segment.tier != tier || segment.on_cpu) return;
+      const std::byte* from = tier == Tier::host ? at(host_home_, place.block->base_on(Tier::host))
+                                                 : stages_[static_cast<std::size_t>(stage)].data();
+      std::byte* to = on_device(place, segment) - segment.offset;
+      for_arrays(segment, 0, span.position,
+                 [&](Bytes offset, Bytes bytes) { copies.add(to + offset, from + offset, bytes); });
+    });
+    copies.finish();
+  }
 }
 
 void KvStore::store(const Place& place, const BatchRows& rows, std::int32_t stage, Copier& copier) {

@@ -145,5 +145,23 @@ TEST(KvLayout, CpuCoresHaveTheirShareOfTheHost) {
     }
 }
 
+// So that few copies move what streams, and no segment overlaps another.
+TEST(KvLayout, WhatCpuCoresAttendToLiesBehindWhatStreams) {
+  const RowFormat format{StorageFormat::native, DType::f16, 64};
+  const auto layout = lay_out_kv(ragged_round(2, 3, 4), 12, 12, format, {20, 60}, 0.4);
+  for (const KvBlock& block : layout.blocks) {
+    std::array<Bytes, 3> end{};
+    for (const bool on_cpu : {false, true})
+      for (const KvSegment& segment : block.segments) {
+        if (segment.on_cpu != on_cpu) continue;
+        Bytes& tier_end = end[static_cast<std::size_t>(segment.tier)];
+        EXPECT_GE(segment.offset, tier_end);
+        EXPECT_LE(segment.offset, tier_end + 4096) << "a gap";
+        tier_end = segment.offset + segment.bytes();
+      }
+    for (std::size_t tier = 0; tier < 3; ++tier) EXPECT_LE(end[tier], block.bytes[tier]);
+  }
+}
+
 }  // namespace
 }  // namespace optpipe::memory
