@@ -123,7 +123,7 @@ memory::Policy settle(const PlannedRun& run) {
   return planner::settle_prefill(
       planner::settle_attention(run.policy, request.config, request.slices, rounds, rank.weights,
                                 rank.backend,
-                                simulator::attention_ceilings(run.site.machine, run.policy.kv_format)),
+                                {simulator::attention_ceilings(run.site.machine, run.policy.kv_format)}),
       rounds, ranks, rank.weights, rank.backend);
 }
 

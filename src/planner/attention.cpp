@@ -1,6 +1,7 @@
 #include "optpipe/planner/attention.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "optpipe/planner/kv.hpp"
 #include "optpipe/planner/weights.hpp"
@@ -44,7 +45,7 @@ AttentionCeilings described_ceilings(int cores) {
   while (upper + 1 != points.end() && upper->cores < n) ++upper;
   const Point &a = *(upper - 1), &b = *upper;
   const double part = (n - a.cores) / (b.cores - a.cores);
-  return {a.link + part * (b.link - a.link), a.cpu + part * (b.cpu - a.cpu)};
+  return {.link_bytes_s = a.link + part * (b.link - a.link), .cpu_bytes_s = a.cpu + part * (b.cpu - a.cpu)};
 }
 
 double balanced_share(const StepTraffic& traffic, const AttentionCeilings& ceilings) {
@@ -53,6 +54,46 @@ double balanced_share(const StepTraffic& traffic, const AttentionCeilings& ceili
   const double share =
       all_on_link / (traffic.host_kv * (1 / ceilings.link_bytes_s + 1 / ceilings.cpu_bytes_s));
   return std::clamp(share, 0.0, 1.0);
+}
+
+double step_seconds(const StepTraffic& traffic, const AttentionCeilings& ceilings, double share) {
+  const double link = traffic.link + (1 - share) * traffic.host_kv, cpu = share * traffic.host_kv;
+  const double link_s = link / ceilings.link_bytes_s, cpu_s = cpu / ceilings.cpu_bytes_s;
+  const double both_s = std::min(link_s, cpu_s);
+  const double link_alone = std::max(ceilings.link_alone_bytes_s, ceilings.link_bytes_s),
+               cpu_alone = std::max(ceilings.cpu_alone_bytes_s, ceilings.cpu_bytes_s);
+  return both_s + (link - both_s * ceilings.link_bytes_s) / link_alone +
+         (cpu - both_s * ceilings.cpu_bytes_s) / cpu_alone;
+}
+
+double best_share(const StepTraffic& traffic, const AttentionCeilings& ceilings) {
+  if (traffic.host_kv <= 0) return 0;
+  const double balanced = balanced_share(traffic, ceilings);
+  const double enough = (1 + kLeastGain) * step_seconds(traffic, ceilings, balanced);
+  for (const double simple : {1.0, 0.0})
+    if (step_seconds(traffic, ceilings, simple) <= enough) return simple;
+  return balanced;
+}
+
+AttentionCeilings choose_threads(const StepTraffic& traffic, const std::vector<AttentionCeilings>& measured) {
+  std::vector<AttentionCeilings> choices{measured.front()};
+  for (std::size_t i = 1; i < measured.size(); ++i) {
+    const auto &a = measured[i - 1], &b = measured[i];
+    for (int threads = a.threads + 1; threads <= b.threads; ++threads) {
+      const double part = static_cast<double>(threads - a.threads) / (b.threads - a.threads);
+      choices.push_back({std::lerp(a.link_bytes_s, b.link_bytes_s, part),
+                         std::lerp(a.cpu_bytes_s, b.cpu_bytes_s, part),
+                         std::lerp(a.link_alone_bytes_s, b.link_alone_bytes_s, part),
+                         std::lerp(a.cpu_alone_bytes_s, b.cpu_alone_bytes_s, part), threads});
+    }
+  }
+  const auto seconds = [&](const AttentionCeilings& each) {
+    return step_seconds(traffic, each, best_share(traffic, each));
+  };
+  const double least = seconds(*std::ranges::min_element(choices, {}, seconds));
+  return *std::ranges::find_if(choices, [&](const AttentionCeilings& each) {
+    return seconds(each) <= (1 + kFewerThreadsMayCost) * least;
+  });
 }
 
 StepTraffic step_traffic(const model::ModelConfig& config, const std::vector<model::StageSlice>& slices,
@@ -83,17 +124,21 @@ bool is_settled(const memory::Policy& policy) {
 memory::Policy settle_attention(memory::Policy policy, const model::ModelConfig& config,
                                 const std::vector<model::StageSlice>& slices,
                                 const std::vector<memory::Round>& rounds, DType weights, Backend backend,
-                                const AttentionCeilings& ceilings) {
+                                const std::vector<AttentionCeilings>& ceilings) {
   if (is_settled(policy)) return policy;
   const bool automatic = policy.attention == AttentionPlace::automatic;
-  const bool measured = ceilings.link_bytes_s > 0 && ceilings.cpu_bytes_s > 0;
+  const bool measured = !ceilings.empty() && std::ranges::all_of(ceilings, [](const auto& each) {
+    return each.link_bytes_s > 0 && each.cpu_bytes_s > 0;
+  });
   if (rounds.empty() || (automatic && backend == Backend::cpu) || !measured || policy.x_cache) {
     policy.attention = AttentionPlace::gpu;
     return policy;
   }
-  const double share =
-      balanced_share(step_traffic(config, slices, policy, rounds.front(), weights, backend), ceilings);
+  const auto traffic = step_traffic(config, slices, policy, rounds.front(), weights, backend);
+  const auto chosen = choose_threads(traffic, ceilings);
+  const double share = best_share(traffic, chosen);
   policy.attention_share = share;
+  policy.attention_threads = chosen.threads;
   policy.attention = automatic && share < kLeastShare ? AttentionPlace::gpu : AttentionPlace::split;
   return policy;
 }

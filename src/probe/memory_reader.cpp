@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "optpipe/base/check.hpp"
 #include "optpipe/base/error.hpp"
-#include "optpipe/kernels/cpu.hpp"
 #include "optpipe/memory/arena.hpp"
 
 namespace optpipe::probe {
@@ -63,33 +63,41 @@ double read_rate(memory::MemoryResource& pages, Bytes block, int threads, double
   return static_cast<double>(total) / std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-double attention_rate(memory::MemoryResource& pages, StorageFormat format, Bytes block, int threads,
-                      double seconds) {
-  constexpr std::int64_t kHeads = 32, kHeadDim = 128, kContext = 512;
-  const RowFormat row{format, DType::f16, kHeadDim};
-  const Bytes cache = kContext * row.row_bytes(kHeads);
-  const auto sequences = static_cast<std::size_t>(std::max<Bytes>(1, block / (2 * cache)));
-  memory::Arena arena("a measurement of attention", sequences * 2 * cache, pages);
-  const auto memory = arena.take(sequences * 2 * cache);
+AttentionReader::AttentionReader(memory::MemoryResource& pages, const AttentionShape& shape, Bytes bytes)
+    : row_{shape.format, DType::f16, shape.head_dim}, arena_("a measurement of attention", bytes, pages) {
+  const auto memory = arena_.take(bytes);
   std::memset(memory.data(), 1, memory.size());  // small numbers in every format
-  const std::vector<float> q(kHeads * kHeadDim, 0.5f);
-  std::vector<float> out(sequences * q.size());
-  std::vector<kernels::AttentionTask> tasks;
-  for (std::size_t i = 0; i < sequences; ++i) {
-    const std::byte* keys = memory.data() + i * 2 * cache;
-    tasks.push_back({q.data(), keys, keys + cache, out.data() + i * q.size(), 1, kContext, kHeads,
-                     kHeads * kHeadDim, kHeads * kHeadDim});
+  const auto whole_rows = static_cast<Bytes>(shape.heads * shape.head_dim) * sizeof(std::uint16_t);
+  const Bytes array = memory::aligned(static_cast<Bytes>(shape.context) * row_.row_bytes(shape.heads));
+  OPTPIPE_CHECK(2 * array <= bytes, "{} bytes of one sequence, room for {}", 2 * array, bytes);
+  const Bytes there = bytes / (2 * array);  // sequences; of two calls or more, unless it is one
+  const auto sequences = std::clamp<Bytes>(there / 2, 1, static_cast<Bytes>(shape.sequences));
+  rows_.resize(4 * sequences * whole_rows);
+  std::byte* at = memory.data();
+  for (Bytes call = 0; call < there / sequences; ++call) {
+    auto& tasks = calls_.emplace_back();
+    for (Bytes i = 0; i < sequences; ++i, at += 2 * array) {
+      std::byte* q = rows_.data() + 4 * i * whole_rows;
+      tasks.push_back({q, q + whole_rows, q + 2 * whole_rows, q + 3 * whole_rows, at, at + array,
+                       shape.context, shape.heads});
+    }
   }
-  kernels::attention(tasks, row, threads);  // starts the threads
-  Bytes total = 0;
+  call_bytes_ = sequences * 2 * static_cast<Bytes>(shape.context) * row_.row_bytes(shape.heads);
+}
+
+double AttentionReader::rate(int threads, double seconds) {
+  const auto attend = [&](std::size_t call) {
+    kernels::decode_attention(calls_[call % calls_.size()], DType::f16, row_, threads);
+  };
+  attend(0);  // starts the threads
+  std::size_t calls = 0;
   const auto begin = Clock::now();
   double passed = 0;
   do {
-    kernels::attention(tasks, row, threads);
-    total += memory.size();
+    attend(++calls);
     passed = std::chrono::duration<double>(Clock::now() - begin).count();
   } while (passed < seconds);
-  return static_cast<double>(total) / passed;
+  return static_cast<double>(calls * call_bytes_) / passed;
 }
 
 std::byte* SmallPages::allocate(Bytes bytes, const std::string& purpose) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <tuple>
 
 #include "optpipe/executor/device_probe.hpp"
 #include "optpipe/executor/pipeline.hpp"
@@ -25,6 +26,8 @@ using executor::Way;
 constexpr double kAlone = 0.1, kTogether = 0.3;  // seconds of a measurement
 constexpr Bytes kDiskBytes = kGiB;               // of a node
 constexpr Bytes kReadBytes = 512 * kMiB;         // of a rank: beyond the caches
+constexpr Bytes kAttendedBytes = 1 * kGiB;       // the same
+constexpr int kFewThreads = 8;                   // of which all had better attend
 
 // Of any node: so many turns it takes until each of its ranks has been alone.
 int largest_node(comm::Transport& transport) {
@@ -62,16 +65,14 @@ void measure_copies(RankRates& rates, DeviceProbe& device, comm::Transport& tran
   rates.all_both = together(Way::both);
 }
 
-SharedMemoryRates read_beside_copies(DeviceProbe& device, const Options& options, StorageFormat kv,
-                                     comm::Transport& transport) {
-  memory::HostPages huge(options.threads, options.binding);
-  SharedMemoryRates rates;
-  transport.barrier();
-  std::jthread copies([&] { rates.copies = device.copy_rate(Way::in, 2 * kTogether); });
-  rates.cores = is_quantized(kv) ? attention_rate(huge, kv, kReadBytes, options.threads, 2 * kTogether)
-                                 : read_rate(huge, kReadBytes, options.threads, 2 * kTogether);
-  copies.join();
-  return rates;
+// Bytes a second by cores, and of copies meanwhile.
+template <class Reader>
+std::pair<double, double> beside_copies(DeviceProbe& device, double seconds, const Reader& read) {
+  double copies = 0;
+  std::jthread thread([&] { copies = device.copy_rate(Way::in, seconds); });
+  const double cores = read(seconds);
+  thread.join();
+  return {cores, copies};
 }
 
 std::unique_ptr<DeviceProbe> make_probe(const Options& options) {
@@ -88,13 +89,16 @@ void measure_memory(RankRates& rates, DeviceProbe& device, const Options& option
   rates.read = read_rate(huge, kReadBytes, threads, kTogether);
   transport.barrier();
   rates.read_small_pages = read_rate(small, kReadBytes, threads, kTogether);
+  const auto attention_rate = [&](StorageFormat format) {
+    AttentionReader reader(huge, {.format = format}, kReadBytes);
+    transport.barrier();
+    return reader.rate(threads, kTogether);
+  };
+  rates.attention_8bit = attention_rate(StorageFormat::q8);
+  rates.attention_4bit = attention_rate(StorageFormat::q4);
   transport.barrier();
-  rates.attention_8bit = attention_rate(huge, StorageFormat::q8, kReadBytes, threads, kTogether);
-  transport.barrier();
-  rates.attention_4bit = attention_rate(huge, StorageFormat::q4, kReadBytes, threads, kTogether);
-  const auto shared = read_beside_copies(device, options, StorageFormat::native, transport);
-  rates.read_beside_copies = shared.cores;
-  rates.copies_beside_read = shared.copies;
+  std::tie(rates.read_beside_copies, rates.copies_beside_read) = beside_copies(
+      device, 2 * kTogether, [&](double seconds) { return read_rate(huge, kReadBytes, threads, seconds); });
 }
 
 RankRates measure_rank(const Options& options, DeviceProbe& device, comm::DeviceLink* link,
@@ -173,11 +177,29 @@ simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, By
   return machine;
 }
 
-SharedMemoryRates measure_shared_memory(const Options& options, StorageFormat kv,
-                                        comm::Transport& transport) {
+std::vector<SharedMemoryRates> measure_shared_memory(const Options& options, const AttentionShape& shape,
+                                                     comm::Transport& transport) {
   std::unique_ptr<DeviceProbe> device;
-  executor::agree(transport, [&] { device = make_probe(options); });
-  return read_beside_copies(*device, options, kv, transport);
+  memory::HostPages huge(options.threads, options.binding);
+  std::optional<AttentionReader> reader;
+  executor::agree(transport, [&] {
+    device = make_probe(options);
+    reader.emplace(huge, shape, kAttendedBytes);
+  });
+  transport.barrier();
+  const double copies_alone = device->copy_rate(Way::in, kAlone);
+  std::vector<SharedMemoryRates> all;
+  for (const int threads : {options.threads / 2, options.threads}) {
+    if (threads < options.threads && options.threads < kFewThreads) continue;
+    SharedMemoryRates rates{.threads = threads, .copies_alone = copies_alone};
+    transport.barrier();
+    rates.cores_alone = reader->rate(threads, kAlone);
+    transport.barrier();
+    std::tie(rates.cores, rates.copies) =
+        beside_copies(*device, 2 * kTogether, [&](double seconds) { return reader->rate(threads, seconds); });
+    all.push_back(rates);
+  }
+  return all;
 }
 
 Findings measure(const Options& options, comm::Transport& transport) {

@@ -197,7 +197,7 @@ class Searcher {
     if (planner::is_settled(policy)) return policy;
     const auto settled = planner::settle_attention(
         policy, plan.config, plan.slices, rounds, plan.ranks.front().weights, plan.ranks.front().backend,
-        attention_ceilings(request_.site.machine, policy.kv_format));
+        {attention_ceilings(request_.site.machine, policy.kv_format)});
     if (settled.attention == memory::AttentionPlace::gpu) return std::nullopt;
     return settled;
   }

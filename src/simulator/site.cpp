@@ -20,7 +20,7 @@ planner::AttentionCeilings attention_ceilings(const Machine& machine, StorageFor
   const double link = machine.copies.all_in;
   const double cores = std::min(memory.attention_bytes_s(kv),
                                 std::max(memory.total_bytes_s - link, 0.1 * memory.cores_bytes_s));
-  return {link / machine.devices, cores / machine.devices};
+  return {.link_bytes_s = link / machine.devices, .cpu_bytes_s = cores / machine.devices};
 }
 
 planner::RunRequest make_request(const Site& site, const model::ModelConfig& config,

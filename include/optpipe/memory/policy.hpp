@@ -73,6 +73,8 @@ struct Policy {
   // With AttentionPlace::split, what CPU cores attend to of the KV cache on the host, by bytes: 0 to 1. None:
   // so that both finish together, which planner/attention.hpp works out.
   std::optional<double> attention_share;
+  // Of a rank's threads, those that attend; 0: as many as planner::attending_threads() says.
+  int attention_threads = 0;
   // In decode, the part of the values before a token's own that count, those with the largest weights: 0
   // to 1.
   double attention_sparsity = 1;

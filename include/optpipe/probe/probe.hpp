@@ -56,13 +56,23 @@ struct Findings {
 // `memory`: of that node.
 simulator::Machine to_machine(const std::vector<RankRates>& ranks, int cores, Bytes memory);
 
-// Bytes a second that this rank's cores read of host memory, as attention over keys and values in a quantized
-// format or plainly, and that cross to its device, while both go on and all ranks do the same.
-struct SharedMemoryRates {
-  double cores = 0, copies = 0;
+// Keys and values that decode attends to: of a layer of one GPU batch.
+struct AttentionShape {
+  StorageFormat format = StorageFormat::native;  // native: fp16
+  std::int64_t heads = 32, head_dim = 128, context = 512, sequences = 48;
 };
-// Collective; takes a second or two. Throws as measure() does.
-SharedMemoryRates measure_shared_memory(const Options& options, StorageFormat kv, comm::Transport& transport);
+
+// Bytes a second of keys and values of that shape to which so many of this rank's threads attend, and that
+// cross to its device, while all ranks do the same: both at once, and each alone.
+struct SharedMemoryRates {
+  int threads = 0;
+  double cores = 0, copies = 0;
+  double cores_alone = 0, copies_alone = 0;
+};
+// With Options::threads and, from 8 on, first with half of them. Collective; takes two or three seconds.
+// Throws as measure() does.
+std::vector<SharedMemoryRates> measure_shared_memory(const Options& options, const AttentionShape& shape,
+                                                     comm::Transport& transport);
 
 // Collective; takes half a minute at most. Findings on rank 0, elsewhere empty ones. Throws what the
 // measurements throw; the other ranks then wait until their timeout, so end them.

@@ -244,10 +244,13 @@ bool BaseStage::run_copy_step(const Program& program, const Step& step, Copier& 
 bool BaseStage::run_host_step(const Program& program, const Step& step) {
   if (step.kind != StepKind::attend_host) return false;
   const BatchRows rows = batches_.rows(step);
+  const int chosen = options_.policy.attention_threads;
+  const int threads =
+      chosen > 0 ? std::min(chosen, options_.threads) : planner::attending_threads(options_.threads);
   if (rows.rows > 0)
     host_attention_.attend(program.index_of(step, BufferKind::host_rows),
                            kv_.cpu_segments(place(program, step), rows), kv_.layout().format,
-                           options_.policy.attention_sparsity, planner::attending_threads(options_.threads));
+                           options_.policy.attention_sparsity, threads);
   return true;
 }
 

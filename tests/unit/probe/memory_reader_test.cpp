@@ -15,7 +15,8 @@ TEST(MemoryReader, AttendsToEveryFormat) {
   SmallPages pages;
   for (const StorageFormat format : {StorageFormat::native, StorageFormat::q8, StorageFormat::q4})
     for (const int threads : {1, 2})
-      EXPECT_GT(attention_rate(pages, format, 16 * kMiB, threads, 0.01), 1e6) << name_of(format) << threads;
+      EXPECT_GT(AttentionReader(pages, {.format = format}, 16 * kMiB).rate(threads, 0.01), 1e6)
+          << name_of(format) << threads;
 }
 
 }  // namespace
