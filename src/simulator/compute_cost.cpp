@@ -63,9 +63,9 @@ double ComputeCost::pass(double rows, double columns, double times) const {
   return times * (rows * columns * elements_.hidden / device_.memory_bytes_s) + device_.kernel_s;
 }
 
-double ComputeCost::embed(const Batch& batch, bool tables_on_device) const {
+double ComputeCost::embed(const Batch& batch) const {
   const auto h = static_cast<double>(config_.hidden);
-  if (tables_on_device && device_.is_gpu) return pass(batch.rows, h, 3) + 2 * device_.kernel_s;
+  if (device_.is_gpu) return pass(batch.rows, h, 3) + 2 * device_.kernel_s;
   const double parts = std::ceil(batch.rows / kRowsOfPart);  // that threads share
   const double threads = std::max(1.0, kThreadGain * std::min(threads_, parts));
   return batch.rows * h / (device_.embedding_values_s * threads) + pass(batch.rows, h, 1);

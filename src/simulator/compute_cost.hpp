@@ -33,7 +33,7 @@ class ComputeCost {
     bool prompt = false;
   };
 
-  double embed(const Batch& batch, bool tables_on_device) const;
+  double embed(const Batch& batch) const;
   double project_qkv(const Batch& batch) const;
   // `share`: of the heads.
   double attend(const Batch& batch, double share = 1) const;

@@ -196,10 +196,15 @@ Cost CostModel::kv(const Program& program, const Step& step) const {
     return place >= own_places.begin && place < own_places.end;
   };
   const double share = rows.sequences / std::max(1.0, static_cast<double>(gpu_batch(step).size()));
-  double host_copies = 0, disk_copies = 0;  // arrays of each segment
+  const auto is_joined = [&](const memory::KvSegment& segment) {
+    return (static_cast<double>(segment.positions) - positions) * static_cast<double>(segment.row_bytes) <=
+           static_cast<double>(memory::kJoinedBytes);
+  };
+  double host_copies = reads ? 1 : 0, disk_copies = 0;  // arrays of each segment
   for (const auto& segment : block.segments) {
     if (!is_own(segment)) continue;
-    if (segment.tier == Tier::host && (rows.prompt || !segment.on_cpu)) host_copies += segment.arrays;
+    if (segment.tier == Tier::host && (rows.prompt || !segment.on_cpu))
+      host_copies += reads && is_joined(segment) ? 0 : segment.arrays;
     if (segment.tier == Tier::disk) disk_copies += segment.arrays;
   }
   // Pages around keys on disk are not moved, so their bytes come from the rows.
@@ -269,7 +274,10 @@ Cost CostModel::computation(const Program& program, const Step& step) const {
     case StepKind::embed: {
       const bool on_device =
           plan.weights.tables.slot_bytes() == 0 && scenario_.policy.weights.all_on_device();
-      return compute(program.rank, compute_.embed(rows, on_device), rows.rows * h * 8);
+      Cost cost = compute(program.rank, compute_.embed(rows), rows.rows * h * 8);
+      // A GPU's kernel reads rows of tables on the host through the link.
+      if (scenario_.is_gpu() && !on_device) cost.latency_s += rows.rows * h * 2 / machine_.copies.in;
+      return cost;
     }
     case StepKind::project_qkv:
       return compute(program.rank, compute_.project_qkv(rows) + between(program, rows),

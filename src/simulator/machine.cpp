@@ -111,7 +111,7 @@ Device read_device(const Reader& reader) {
   device.memory_bytes_s = reader.number("memory_bytes_s", 1);
   device.kernel_s = reader.number("kernel_s");
   device.step_s = reader.number("step_s");
-  device.embedding_values_s = reader.number("embedding_values_s", 1);
+  if (!device.is_gpu) device.embedding_values_s = reader.number("embedding_values_s", 1);
   return device;
 }
 

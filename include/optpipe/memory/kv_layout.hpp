@@ -32,6 +32,10 @@ struct KvSegment {
   Bytes bytes() const { return static_cast<Bytes>(arrays) * array_bytes; }
 };
 
+// Segments that stream cross as one copy where no more than this lies between them (room for rows to come): a
+// copy takes some microseconds beyond its bytes, as long as these take.
+inline constexpr Bytes kJoinedBytes = 128 * kKiB;
+
 // One layer's keys and values of one GPU batch. On the host, what CPU cores attend to lies behind the rest.
 struct KvBlock {
   std::vector<KvSegment> segments;  // by sequence, then head

@@ -39,7 +39,7 @@ struct Device {
   double memory_bytes_s = 0;      // copy, read and write together
   double kernel_s = 0;            // what a kernel takes beyond its work
   double step_s = 0;              // between decode steps of a GPU that do not go as one graph
-  double embedding_values_s = 0;  // gathered by a thread of the host, where tables are not on the device
+  double embedding_values_s = 0;  // gathered by a thread; 0 for a GPU, whose kernels read the tables
 };
 
 // Between host and device memory: one device alone, and all of a node at once, together.

@@ -65,7 +65,6 @@ class CudaProbe final : public DeviceProbe {
     device.memory_bytes_s = memory_copy();
     device.kernel_s = kernel();
     device.step_s = step(device.kernel_s);
-    device.embedding_values_s = embedding();
     return device;
   }
 
@@ -271,24 +270,6 @@ class CudaProbe final : public DeviceProbe {
       check(cudaEventRecord(ends[turn].get(), in_.get()), "cudaEventRecord");
     });
     return std::max(0.0, step_s - kKernels * kernel_s);
-  }
-
-  // The host's way with tables that are not on the device: rows widened, added, rounded again.
-  // Rows lie far apart, and go where other rows went long ago.
-  double embedding() {
-    constexpr Bytes kRow = kWidth * sizeof(Half), kRowsOfTable = kHostBlock / 2 / kRow, kRowsOut = 512;
-    std::vector<float> token(kWidth), place(kWidth);
-    Bytes turn = 0;
-    const double row_s = seconds_of(2 * kSeconds, [&] {
-      ++turn;
-      const auto* const row = host_blocks_[0].data() + turn * 7919 % kRowsOfTable * kRow;
-      auto* const out = host_blocks_[1].data() + turn % kRowsOut * kRow;
-      kernels::to_float(row, DType::f16, token.data(), kWidth);
-      kernels::to_float(row + kHostBlock / 2, DType::f16, place.data(), kWidth);
-      std::transform(token.begin(), token.end(), place.begin(), token.begin(), std::plus<>());
-      kernels::from_float(token.data(), out, DType::f16, kWidth);
-    });
-    return kWidth / row_s;
   }
 
   int device_;

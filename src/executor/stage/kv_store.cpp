@@ -48,14 +48,13 @@ void for_arrays(const KvSegment& segment, std::int64_t first, std::int64_t count
 
 std::byte* at(std::span<std::byte> memory, Bytes offset) { return memory.data() + offset; }
 
-// Copies to a slot, in the order of memory. Arrays with little between them (room for rows to come) go as
-// one: a copy takes some microseconds beyond its bytes, as long as kMostBetween take to cross.
+// Copies to a slot, in the order of memory: arrays with little between them go as one.
 class JoinedCopies {
  public:
   explicit JoinedCopies(Copier& copier) : copier_(copier) {}
   void add(std::byte* to, const std::byte* from, Bytes bytes) {
     const bool is_behind = bytes_ > 0 && from >= from_ + bytes_ && to - to_ == from - from_;
-    if (is_behind && static_cast<Bytes>(from - from_) - bytes_ <= kMostBetween) {
+    if (is_behind && static_cast<Bytes>(from - from_) - bytes_ <= memory::kJoinedBytes) {
       bytes_ = static_cast<Bytes>(from - from_) + bytes;
       return;
     }
@@ -68,8 +67,6 @@ class JoinedCopies {
   }
 
  private:
-  static constexpr Bytes kMostBetween = 128 * kKiB;
-
   Copier& copier_;
   std::byte* to_ = nullptr;
   const std::byte* from_ = nullptr;

@@ -197,6 +197,7 @@ TEST(Predict, CpuRanksShareHostMemory) {
   machine.device.prompt_attention_flops_s = 50e9;
   machine.device.attention_bytes_s = 10e9;
   machine.device.memory_bytes_s = 10e9;
+  machine.device.embedding_values_s = 0.44e9;
   machine.copies.in = machine.copies.out = 6e9;
   machine.host_memory = {16 * kGiB, 20e9, 20e9};
   auto run = scenario({.model = "opt-125m", .batch = 4, .batches = 2, .new_tokens = 6});

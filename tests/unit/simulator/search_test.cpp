@@ -28,7 +28,7 @@ memory::Policy settle(const SearchRequest& r, const memory::Policy& policy, cons
   const int ranks = static_cast<int>(plan.slices.size());
   return planner::settle_attention(
       policy, r.config, plan.slices, memory::make_rounds(plan.sequences, policy, ranks), r.weights,
-      plan.ranks.front().backend, attention_ceilings(r.site.machine, policy.kv_format));
+      plan.ranks.front().backend, {attention_ceilings(r.site.machine, policy.kv_format)});
 }
 bool fits(const SearchRequest& r, const memory::Policy& policy, int ranks) {
   const auto plan = plan_of(r, policy, ranks);
