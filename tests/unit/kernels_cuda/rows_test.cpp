@@ -47,6 +47,28 @@ TEST_F(Rows, EmbedAddsRowsOfTablesInPieces) {
   }
 }
 
+// Where a table lies changes no bit.
+TEST_F(Rows, EmbedReadsTablesInPinnedMemory) {
+  for (const std::int64_t h : {203, 2048}) {
+    const Halves token_table(random, 100 * h), position_table(random, 30 * h);
+    const auto on_device = token_table.upload(), positions_on_device = position_table.upload();
+    const Array<std::int32_t> token_ids(tokens), position_ids(positions);
+    void *pinned = nullptr, *there = nullptr;
+    testing::require(cudaMallocHost(&pinned, token_table.bits.size() * sizeof(Half)));
+    std::memcpy(pinned, token_table.bits.data(), token_table.bits.size() * sizeof(Half));
+    testing::require(cudaHostGetDevicePointer(&there, pinned, 0));
+    const auto embedded = [&](const Half* table) {
+      const auto out = Array<Half>::filled(kRows * h, testing::kPoison);
+      embed(context(), {{.columns = h, .pieces = {Piece{table, 100}}}, token_ids.get()},
+            {{.columns = h, .pieces = {Piece{positions_on_device.get(), 30}}}, position_ids.get()}, kRows, h,
+            false, out.get());
+      return out.values();
+    };
+    EXPECT_EQ(embedded(static_cast<const Half*>(there)), embedded(on_device.get())) << h;
+    testing::require(cudaFreeHost(pinned));
+  }
+}
+
 TEST_F(Rows, SmallCopiesReachPinnedMemoryInBothDirections) {
   for (const std::size_t count : {1, 4, 33, 5000, 70001}) {  // words of 4 bytes
     std::vector<std::int32_t> numbers(count);
