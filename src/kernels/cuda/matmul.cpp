@@ -42,7 +42,7 @@ Matmul::Choice Matmul::time(const Product& p, const MatmulLibrary::Algorithm& re
   Key any_rows{shape, p.whole_n};
   any_rows.first.m = 0;
   auto& hints = hints_[any_rows];
-  const auto candidates = library_.like(reference, shape, true, hints);
+  const auto candidates = library_.like(reference, shape, ProductTimer::most(p), hints);
   const auto timed = timer_->time(library_, p, reference, candidates, stream);
   for (const auto& each : timed)
     log::debug("{} rows [{} x {} of {}]{}{}: {:.1f} us{}, {}", shape.m, p.n, p.k, p.whole_n,
@@ -74,7 +74,7 @@ const Matmul::Choice& Matmul::choose(const Product& p, Stream stream) {
   if (const Choice& kind = reference(p)) {
     if (timer_ && ProductTimer::is_worth_it(p)) choice = time(p, *kind, shape, stream);
     if (!choice) {
-      const auto first = library_.like(*kind, shape, false);
+      const auto first = library_.like(*kind, shape, 1);
       choice = first.empty() ? *kind : first.front();
     }
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <set>
 #include <span>
 
 #include "kernels/cuda/status.hpp"
@@ -187,39 +188,36 @@ std::optional<MatmulLibrary::Algorithm> MatmulLibrary::reference(const MatmulSha
 }
 
 std::vector<MatmulLibrary::Algorithm> MatmulLibrary::like(const Algorithm& reference,
-                                                          const MatmulShape& shape, bool all,
+                                                          const MatmulShape& shape, std::size_t most,
                                                           std::span<const Algorithm> hints) const {
   MatmulShape single = shape;
   single.m = 1;
   const ProblemPointer problem = describe(shape), one_row = describe(single);
   std::vector<Algorithm> found;
-  std::vector<std::string> texts;
+  std::set<std::string> seen;
+  const auto is_full = [&] { return found.size() >= most; };
   const auto take = [&](const Algorithm& algorithm) {
-    if (config(algorithm, CUBLASLT_ALGO_CONFIG_ID) != config(reference, CUBLASLT_ALGO_CONFIG_ID) ||
-        !works(*problem, algorithm) || !works(*one_row, algorithm))
+    if (is_full() ||
+        config(algorithm, CUBLASLT_ALGO_CONFIG_ID) != config(reference, CUBLASLT_ALGO_CONFIG_ID) ||
+        !seen.insert(text_of(algorithm)).second)
       return;
-    std::string text = text_of(algorithm);
-    if (std::ranges::find(texts, text) != texts.end()) return;
-    texts.push_back(std::move(text));
-    found.push_back(algorithm);
+    if (works(*problem, algorithm) && works(*one_row, algorithm)) found.push_back(algorithm);
   };
   std::vector<std::span<const Algorithm>> rest;
   for (const std::int64_t count : near(shape.m)) {
+    if (is_full()) return found;
     MatmulShape neighbour = shape;
     neighbour.m = count;
     rest.push_back(proposed(neighbour));
     if (!rest.back().empty()) take(rest.back().front());
-    if (!all && !found.empty()) return found;
     if (count == shape.m)
       for (const Algorithm& hint : hints) take(hint);
   }
   std::size_t longest = 0;
   for (const auto list : rest) longest = std::max(longest, list.size());
-  for (std::size_t rank = 1; rank < longest; ++rank)
-    for (const auto list : rest) {
+  for (std::size_t rank = 1; rank < longest && !is_full(); ++rank)
+    for (const auto list : rest)
       if (rank < list.size()) take(list[rank]);
-      if (!all && !found.empty()) return found;
-    }
   take(reference);
   return found;
 }

@@ -68,10 +68,9 @@ class MatmulLibrary {
 
   // The library's choice for kMany rows of a whole matrix; none: it has no algorithm.
   std::optional<Algorithm> reference(const MatmulShape& whole) const;
-  // Algorithms of the reference's kind for the shape (m: a class of rows): what the library ranks first for
-  // this number of rows, `hints`, and what it ranks first for near numbers or behind. Not `all`: only the
-  // first of these, without hints.
-  std::vector<Algorithm> like(const Algorithm& reference, const MatmulShape& shape, bool all,
+  // Up to `most` algorithms of the reference's kind for the shape (m: a class of rows): what the library
+  // ranks first for this number of rows, `hints`, and what it ranks first for near numbers or behind.
+  std::vector<Algorithm> like(const Algorithm& reference, const MatmulShape& shape, std::size_t most,
                               std::span<const Algorithm> hints = {}) const;
 
   void run(const Problem& problem, const Algorithm& algorithm, const Product& product, Stream stream) const;

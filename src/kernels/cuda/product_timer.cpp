@@ -101,14 +101,13 @@ std::vector<ProductTimer::Timed> ProductTimer::time(const MatmulLibrary& library
                                                     const MatmulLibrary::Algorithm& reference,
                                                     std::span<const MatmulLibrary::Algorithm> candidates,
                                                     cudaStream_t stream) {
-  // The more rows, the longer a product takes and the better the library ranks.
-  const std::size_t most = p.m <= 128 ? kMost : p.m < 768 ? 8 : 5;
   const Run run{library, library.describe(shape_of(p)), p, stream};
   std::vector<Timed> timed;
   if (!library.works(*run.problem, reference)) return timed;
   timed.push_back({reference, true, 0});
   for (const auto& candidate : candidates)
-    if (timed.size() <= most && library.works(*run.problem, candidate)) timed.push_back({candidate, true, 0});
+    if (timed.size() <= kMost && library.works(*run.problem, candidate))
+      timed.push_back({candidate, true, 0});
   compare(run, timed);
   timed.erase(timed.begin());
   if (timed.empty()) return timed;

@@ -28,20 +28,25 @@ class ProductTimer {
     return product.weight_bytes() >= Bytes{8} << 20 && product.m < MatmulLibrary::kMany;
   }
 
+  // Candidates that are timed: the more rows, the longer a product takes and the better the library ranks.
+  static std::size_t most(const Product& product) {
+    return product.m <= 128 ? kMost : product.m < 768 ? 8 : 5;
+  }
+
   struct Timed {
     MatmulLibrary::Algorithm algorithm;
     bool same;            // the bits of all results are the reference's
     double microseconds;  // the least of one to three times; 0 where bits differ
   };
-  // Of the first candidates, fastest first; none where the reference does not work for the shape. Overwrites
-  // the product's results and waits for them.
+  // Of the first kMost candidates, fastest first; none where the reference does not work for the shape.
+  // Overwrites the product's results and waits for them.
   std::vector<Timed> time(const MatmulLibrary& library, const Product& product,
                           const MatmulLibrary::Algorithm& reference,
                           std::span<const MatmulLibrary::Algorithm> candidates, cudaStream_t stream);
 
  private:
-  struct Run;  // of one product
   static constexpr std::size_t kMost = 14;
+  struct Run;  // of one product
 
   struct EventDeleter {
     void operator()(cudaEvent_t event) const;

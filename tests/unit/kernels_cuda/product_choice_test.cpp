@@ -84,7 +84,7 @@ TEST_F(ProductChoice, AdmittedAlgorithmsGiveTheSameBits) {
         Product product = own.product(m, epilogue);
         const auto problem = library.describe(shape_of(product));
         const auto timed = timer.time(library, product, *reference,
-                                      library.like(*reference, shape_of(product), true), context().stream());
+                                      library.like(*reference, shape_of(product), 64), context().stream());
         product.x = own.other_x.get();
         const auto results = [&](const MatmulLibrary::Algorithm& algorithm) {
           own.clear();
