@@ -2,6 +2,8 @@
 // continuous batching.
 #include <gmock/gmock.h>
 
+#include <tuple>
+
 #include "support/golden.hpp"
 #include "support/pipeline.hpp"
 
@@ -49,6 +51,28 @@ TEST_P(GpuBatching, ContinuousBatching) {
   for (const std::int64_t size : {1, 2, 4})
     for (const std::int64_t batches : {1, 2})
       expect_same({.gpu_batch_size = size, .gpu_batches = batches, .cuda = true, .refill = true});
+}
+
+// Decode as graphs whose rows are padded, over codes, over the X cache, and with the largest weights alone:
+// sequences end one by one, others enter, batches are over.
+TEST_P(GpuBatching, PaddedRowsOfEveryCache) {
+  std::vector<Setting> kinds(4);
+  kinds[0].kv_format = StorageFormat::q8;
+  kinds[1].kv_format = StorageFormat::q4;
+  kinds[2].attention_sparsity = 0.5;
+  kinds[3].x_cache = true;
+  for (Setting setting : kinds) {
+    setting.cuda = true;
+    setting.gpu_batch_size = 1;
+    const Output alone = run(setting);
+    for (const auto& [size, batches, refill] :
+         {std::tuple(100, 1, false), {5, 2, false}, {3, 1, true}, {3, 3, true}}) {
+      setting.gpu_batch_size = size;
+      setting.gpu_batches = batches;
+      setting.refill = refill;
+      expect_same(setting, alone);
+    }
+  }
 }
 
 // Pieces of a tiny model's weights begin at addresses that not every product takes, so where weights lie may

@@ -68,5 +68,18 @@ TEST_F(GpuStepTimes, SequencesThatEndLeaveTheGraphAsItIs) {
   EXPECT_EQ(count_graphs(lengths, golden), 6u);
 }
 
+// Twelve sequences that end one by one: 12 rows serve four steps, 8 rows seven, one row one.
+TEST_F(GpuStepTimes, ABatchThatShrinksNeedsAGraphForEachClassOfRows) {
+  Golden golden = load_golden(golden_names().front());
+  std::vector<std::int64_t> lengths;
+  const auto given = golden.prompts;
+  golden.prompts.clear();
+  for (std::size_t i = 0; i < 12; ++i) {
+    golden.prompts.push_back(given[i % given.size()]);
+    lengths.push_back(static_cast<std::int64_t>(i) + 2);
+  }
+  EXPECT_EQ(count_graphs(lengths, golden), 3u + 6u);
+}
+
 }  // namespace
 }  // namespace optpipe::test

@@ -47,6 +47,7 @@ CudaOps::CudaOps(const model::ModelConfig& config, const model::StageSlice& slic
       widened_(config, plan.needs.widened_bytes, memory.device, context_),
       uploads_(context_, planner::cuda::upload_slot_bytes(plan.bounds), device_, pinned_),
       quantized_kv_(is_quantized(plan.kv.format)),
+      most_positions_(plan.bounds.positions),
       decode_output_(3 * plan.bounds.sequences * config.hidden) {
   const auto take = [&](std::int64_t count, std::int64_t columns) {
     return reinterpret_cast<Half*>(device_.take(halves(count, columns)).data());
@@ -99,7 +100,7 @@ void CudaOps::norm(const Use& use, Role weight, Role bias, const Half* x, std::i
 TaskSource CudaOps::upload(const std::vector<KvStore::Segment>& segments) {
   return [this, &segments](std::int64_t first, std::int64_t count) {
     const auto tasks = kv_tasks(segments, first, count);
-    return batch_of(tasks, segments, uploads_.upload(std::span<const gpu::KvTask>(tasks)));
+    return batch_of(tasks, segments, uploads_.upload(std::span<const gpu::KvTask>(tasks)), most_positions_);
   };
 }
 

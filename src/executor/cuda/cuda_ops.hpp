@@ -124,6 +124,7 @@ class CudaOps {
   std::optional<XBuffers> x_;
   UploadRing uploads_;
   bool quantized_kv_;
+  std::int64_t most_positions_;               // of any sequence
   Half *q_, *attended_;                       // [rows, h]
   std::vector<Half*> decode_;                 // [buffer - 1] → q, k, v [rows, 3h], output [rows, h]
   std::int64_t decode_output_;                // where the output begins there

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <nvtx3/nvToolsExt.h>
 
+#include <algorithm>
+
 #include "executor/cuda/cuda_ops.hpp"
 #include "executor/cuda/decode_graphs.hpp"
 #include "executor/cuda/device_clock.hpp"
@@ -72,7 +74,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
         BaseStage(inputs, std::move(plan), {gpu, pinned}, lane(Queue::load).copier),
         ops_(config_, slice_, weights_, plan_, {gpu, pinned}, lane(Queue::compute).stream.get()),
         tokens_("token ids", plan_.needs.token_bytes, pinned),
-        graphs_(plan_.needs.graph_bytes, {gpu, pinned}, ops_.context()),
+        graphs_(plan_.needs.graph_bytes, plan_.bounds.positions, {gpu, pinned}, ops_.context()),
         link_(inputs.options.device_link),
         clock_(lane(Queue::compute).stream.get()) {
     if (!link_)
@@ -146,12 +148,15 @@ class CudaStage final : private GpuMemory, public BaseStage {
     if (!options_.policy.overlap) own.events.wait(id);
   }
 
-  // The last step of the run that begins here and went as a graph; none where there is none.
+  // The last step of the run that begins here and went as one; none where there is none.
   StepId launch_graph(const Program& program, StepId id) {
     if (program.step(id).queue != Queue::compute) return {};
     while (next_run_ < runs_.size() && runs_[next_run_].first < id) ++next_run_;
     if (next_run_ == runs_.size() || runs_[next_run_].first != id) return {};
     const ComputeRun& run = runs_[next_run_];
+    const auto is_over = [&](StepId each) { return batches_.rows(program.step(each)).rows == 0; };
+    if (std::ranges::all_of(run.steps, is_over))
+      return covered_ = run.last();  // nothing to do in any of them
     std::vector<RunStep> steps;
     std::int64_t most_rows = plan_.bounds.rows;
     for (const StepId each : run.steps) {
@@ -315,7 +320,7 @@ class CudaStage final : private GpuMemory, public BaseStage {
   // Of the round; compute thread only.
   std::vector<ComputeRun> runs_;
   std::size_t next_run_ = 0;
-  StepId covered_;  // steps up to this one have been enqueued as part of a graph
+  StepId covered_;  // steps up to this one have been enqueued as part of a run
 };
 
 }  // namespace

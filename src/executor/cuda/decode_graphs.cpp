@@ -18,13 +18,6 @@ using RawGraph = std::unique_ptr<CUgraph_st, RawGraphDeleter>;
 
 Bytes list_bytes(std::size_t tasks) { return aligned(tasks * sizeof(gpu::KvTask)); }
 
-// The largest number of rows for which products run as for `rows`.
-std::int64_t class_of(std::int64_t rows) {
-  std::int64_t largest = 1;
-  while (largest < rows) largest = gpu::next_row_class(largest);
-  return largest;
-}
-
 // Project and attend of a layer use the same tasks; the other kinds use none.
 bool has_tasks(const RunStep& step) { return step.step->kind == schedule::StepKind::project_qkv; }
 
@@ -34,8 +27,10 @@ void GraphDeleter::operator()(cudaGraphExec_t graph) const noexcept {
   gpu::warn(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy");
 }
 
-DecodeGraphs::DecodeGraphs(Bytes task_bytes, const TierMemory& memory, gpu::Context& context)
-    : context_(context),
+DecodeGraphs::DecodeGraphs(Bytes task_bytes, std::int64_t most_positions, const TierMemory& memory,
+                           gpu::Context& context)
+    : most_positions_(most_positions),
+      context_(context),
       device_("task lists of graphs", task_bytes, memory.device),
       pinned_("task lists of graphs", task_bytes, memory.host) {}
 
@@ -47,7 +42,7 @@ bool DecodeGraphs::launch(std::vector<RunStep> run, std::int64_t most_rows, cons
   Bytes bytes = 0, most_bytes = 0;
   for (std::size_t i = 0; i < run.size(); ++i) {
     std::int64_t& rows = run[i].rows.rows;
-    const std::int64_t padded = std::max(rows, std::min(class_of(rows), most_rows));
+    const std::int64_t padded = padded_rows(rows, most_rows, gpu::next_row_class);
     if (has_tasks(run[i])) {
       lists[i] = kv_tasks(run[i].segments, 0, rows);
       const auto of_a_row = static_cast<std::int64_t>(lists[i].size()) / rows;  // parts of its heads
@@ -59,7 +54,7 @@ bool DecodeGraphs::launch(std::vector<RunStep> run, std::int64_t most_rows, cons
   }
   if (!give_room(place, std::max(bytes, most_bytes))) return false;
 
-  Shape shape;
+  RunShape shape;
   std::vector<gpu::KvBatch> batches;
   Bytes offset = 0;
   for (std::size_t i = 0; i < run.size(); ++i) {
@@ -67,33 +62,18 @@ bool DecodeGraphs::launch(std::vector<RunStep> run, std::int64_t most_rows, cons
     if (has_tasks(run[i])) {
       std::memcpy(place.pinned.data() + offset, lists[i].data(), lists[i].size() * sizeof(gpu::KvTask));
       batch = batch_of(lists[i], run[i].segments,
-                       reinterpret_cast<const gpu::KvTask*>(place.device.data() + offset));
-      batch.most_context = place.most_context = std::max(place.most_context, batch.most_context);
+                       reinterpret_cast<const gpu::KvTask*>(place.device.data() + offset), most_positions_);
       offset += list_bytes(lists[i].size());
     }
     batches.push_back(batch);
     shape.push_back({static_cast<std::int64_t>(run[i].step->kind), run[i].work, run[i].rows.rows, batch.count,
                      batch.most_rows, batch.most_context, batch.most_heads, batch.aligned});
   }
-  Captured* captured = find(place, std::move(shape));
-  if (captured == nullptr) return false;
-  if (!captured->executable) capture(place, bytes, *captured, run, batches, enqueue);
-  check(cudaGraphLaunch(captured->executable.get(), context_.stream()), "cudaGraphLaunch");
+  Executable* executable = place.shapes.find(shape);
+  if (executable == nullptr) return false;
+  if (!*executable) *executable = capture(place, bytes, run, batches, enqueue);
+  check(cudaGraphLaunch(executable->get(), context_.stream()), "cudaGraphLaunch");
   return true;
-}
-
-// None, and remembered, where the shape is new.
-DecodeGraphs::Captured* DecodeGraphs::find(Place& place, Shape shape) {
-  constexpr std::size_t kMostShapes = 4;  // a graph holds device memory of its own
-  auto& shapes = place.shapes;
-  const auto found = std::ranges::find(shapes, shape, &Captured::shape);
-  if (found == shapes.end()) {
-    if (shapes.size() == kMostShapes) shapes.erase(shapes.begin());
-    shapes.push_back({std::move(shape), {}});
-    return nullptr;
-  }
-  std::rotate(found, found + 1, shapes.end());
-  return &shapes.back();
 }
 
 bool DecodeGraphs::give_room(Place& place, Bytes bytes) {
@@ -104,9 +84,10 @@ bool DecodeGraphs::give_room(Place& place, Bytes bytes) {
   return true;
 }
 
-void DecodeGraphs::capture(const Place& place, Bytes list_bytes, Captured& captured,
-                           const std::vector<RunStep>& run, const std::vector<gpu::KvBatch>& batches,
-                           const EnqueueStep& enqueue) {
+DecodeGraphs::Executable DecodeGraphs::capture(const Place& place, Bytes list_bytes,
+                                               const std::vector<RunStep>& run,
+                                               const std::vector<gpu::KvBatch>& batches,
+                                               const EnqueueStep& enqueue) {
   check(cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeThreadLocal),
         "cudaStreamBeginCapture");
   cudaGraph_t raw = nullptr;
@@ -129,7 +110,7 @@ void DecodeGraphs::capture(const Place& place, Bytes list_bytes, Captured& captu
   const RawGraph graph(raw);
   cudaGraphExec_t executable = nullptr;
   check(cudaGraphInstantiate(&executable, graph.get(), 0), "cudaGraphInstantiate");
-  captured.executable.reset(executable);
+  return Executable(executable);
 }
 
 }  // namespace optpipe::executor::cuda

@@ -11,6 +11,7 @@
 
 #include "executor/cuda/cuda_ops.hpp"
 #include "executor/stage/compute_runs.hpp"
+#include "executor/stage/run_shapes.hpp"
 #include "optpipe/memory/arena.hpp"
 
 namespace optpipe::executor::cuda {
@@ -34,7 +35,9 @@ using EnqueueStep = std::function<void(const RunStep&, const TaskSource&)>;
 class DecodeGraphs {
  public:
   // `task_bytes`: of task lists for all graphs of a stage, on the device, and as many in pinned memory.
-  DecodeGraphs(Bytes task_bytes, const TierMemory& memory, kernels::cuda::Context& context);
+  // `most_positions`: of any sequence.
+  DecodeGraphs(Bytes task_bytes, std::int64_t most_positions, const TierMemory& memory,
+               kernels::cuda::Context& context);
 
   // Launches the run as a graph. False, and nothing enqueued, where no run of its shape was there before in
   // its place: then it is worth no graph yet (and the kernels that it needs may not be loaded, which must not
@@ -49,24 +52,18 @@ class DecodeGraphs {
  private:
   // Where a run stands in its token step: micro-batch, first layer, first GPU batch, first work buffer.
   using Key = std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int32_t>;
-  // What is baked into a graph: for each step its kind, work buffer, rows, and the bounds of its tasks.
-  using Shape = std::vector<std::array<std::int64_t, 8>>;
-
-  struct Captured {
-    Shape shape;
-    std::unique_ptr<CUgraphExec_st, GraphDeleter> executable;  // none: seen once
-  };
+  using Executable = std::unique_ptr<CUgraphExec_st, GraphDeleter>;
   struct Place {
-    std::vector<Captured> shapes;  // newest last
+    // By what is baked in: for each step its kind, work buffer, rows, and the bounds of its tasks.
+    RecentShapes<Executable> shapes;
     std::span<std::byte> device, pinned;
-    std::int32_t most_context = 0;  // of any run so far: bounds may be larger than necessary
   };
 
   bool give_room(Place& place, Bytes bytes);
-  Captured* find(Place& place, Shape shape);
-  void capture(const Place& place, Bytes list_bytes, Captured& captured, const std::vector<RunStep>& run,
-               const std::vector<kernels::cuda::KvBatch>& batches, const EnqueueStep& enqueue);
+  Executable capture(const Place& place, Bytes list_bytes, const std::vector<RunStep>& run,
+                     const std::vector<kernels::cuda::KvBatch>& batches, const EnqueueStep& enqueue);
 
+  std::int64_t most_positions_;
   kernels::cuda::Context& context_;
   memory::Arena device_, pinned_;
   std::map<Key, Place> places_;

@@ -27,11 +27,10 @@ std::vector<gpu::KvTask> kv_tasks(const std::vector<KvStore::Segment>& segments,
 }
 
 gpu::KvBatch batch_of(const std::vector<gpu::KvTask>& tasks, const std::vector<KvStore::Segment>& segments,
-                      const gpu::KvTask* uploaded) {
+                      const gpu::KvTask* uploaded, std::int64_t most_positions) {
   gpu::KvBatch batch = gpu::batch_of(tasks, uploaded);
   if (!segments.empty()) batch.format = segments.front().format;
-  for (const auto& segment : segments)
-    batch.most_context = std::max(batch.most_context, static_cast<std::int32_t>(segment.positions));
+  batch.most_context = std::max(batch.most_context, static_cast<std::int32_t>(most_positions));
   return batch;
 }
 
