@@ -131,7 +131,6 @@ void run_job(const GenerateOptions& options, comm::Transport& transport) {
 
 void generate(const GenerateOptions& options, comm::Transport& transport) {
   try {
-    if (!options.output.empty()) listen_for_stop_requests(transport.is_first());  // results are kept there
     run_job(options, transport);
   } catch (const PeerError&) {  // ranks that do not answer cannot be waited for either
     end_all_ranks(transport)(std::current_exception());

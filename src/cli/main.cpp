@@ -7,6 +7,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/output_file.hpp"
+#include "cli/stop_request.hpp"
 #include "optpipe/base/environment.hpp"
 #include "optpipe/comm/mpi.hpp"
 #include "optpipe/executor/pipeline.hpp"
@@ -28,7 +29,11 @@ void hold_standard_streams() {
 void run_command(const Options& options) {
   const auto connect = [](const RunOptions& run) { return comm::connect(comm::Seconds(run.comm_timeout_s)); };
   if (options.quantize && is_leader()) quantize(*options.quantize);
-  if (options.generate) generate(*options.generate, *connect(options.generate->run));
+  if (options.generate) {
+    // Results are kept in a file. Before MPI runs, so that its threads leave the signals alone, too.
+    if (!options.generate->output.empty()) listen_for_stop_requests(is_leader());
+    generate(*options.generate, *connect(options.generate->run));
+  }
   if (options.plan && is_leader()) plan(*options.plan);
   if (options.probe) probe(*options.probe, *connect(options.probe->run));
   if (options.bench) bench(*options.bench, *connect(options.bench->run));

@@ -54,7 +54,7 @@ void listen_for_stop_requests(bool leader) {
   sigemptyset(&stops);
   for (const int each : kStops) {
     sigaddset(&stops, each);
-    handle(each, note);  // for threads of libraries that have begun before
+    handle(each, note);  // for threads that have begun before
   }
   // This thread and those that it starts leave the signals to one that has nothing else to do: it notices
   // them at once, whatever the others do.
