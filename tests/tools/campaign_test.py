@@ -30,7 +30,7 @@ class Campaign(unittest.TestCase):
         done = run("--dry-run")
         self.assertEqual(done.returncode, 0, done.stderr)
         for name in ("W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "30B"):
-            self.assertRegex(done.stdout, rf"(?m)^{name}: floor [\d.]+ token/s on \d x H200 \(prefill: .*\)\n  .*optpipe bench ")
+            self.assertRegex(done.stdout, rf"(?m)^{name}: floor [\d.]+ token/s on \d x \w+ \(prefill: .*\)\n  .*optpipe bench ")
         self.assertIn("--cut-gen-len 6", done.stdout)
 
     def test_what_fits_on_one_gpu_is_not_left_out(self):
