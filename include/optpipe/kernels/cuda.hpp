@@ -188,7 +188,7 @@ struct WidenedKv {
   Half *keys = nullptr, *values = nullptr;
   std::int64_t stride = 0;
 };
-// Whether widen_prompts takes such a batch: whole groups at addresses that are multiples of 16 bytes.
+// Whether widen_prompts takes such a batch: whole groups, rows that begin at multiples of 16 bytes.
 bool can_widen_prompts(const KvBatch& batch, std::int64_t head_dim);
 // The batch over halves, for attention_prefill on the same context before anything else runs there that uses
 // the workspace. Every task begins at position 0.

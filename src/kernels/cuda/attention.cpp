@@ -13,9 +13,16 @@ constexpr std::int64_t kMostHeadDim = 256;
 
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
+// Every row of a segment, whatever room the segment has: kernels with wide loads add in an order of their
+// own, and how long other sequences of the batch may become must not choose.
+bool rows_are_aligned(const KvBatch& batch, std::int64_t head_dim) {
+  if (!batch.aligned || !is_quantized(batch.format)) return batch.aligned;
+  return RowFormat{batch.format, DType::f16, head_dim}.row_bytes(batch.most_heads) % 16 == 0;
+}
+
 bool is_wide(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows) {
-  return batch.aligned && head_dim % 8 == 0 && rows.q_stride % 8 == 0 && rows.out_stride % 8 == 0 &&
-         aligned(rows.q) && aligned(rows.out);
+  return rows_are_aligned(batch, head_dim) && head_dim % 8 == 0 && rows.q_stride % 8 == 0 &&
+         rows.out_stride % 8 == 0 && aligned(rows.q) && aligned(rows.out);
 }
 
 // Enough blocks a head that every processor has some to overlap, as far as there are parts for them; more
@@ -60,7 +67,7 @@ void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, co
 }
 
 bool can_widen_prompts(const KvBatch& batch, std::int64_t head_dim) {
-  return is_quantized(batch.format) && batch.aligned && head_dim % kGroupValues == 0;
+  return is_quantized(batch.format) && rows_are_aligned(batch, head_dim) && head_dim % kGroupValues == 0;
 }
 
 KvBatch widen_prompts(Context& context, const KvBatch& batch, std::int64_t head_dim, const WidenedKv& to) {
