@@ -171,8 +171,11 @@ struct KvBatch {
   const KvTask* tasks = nullptr;
   std::int32_t count = 0;
   std::int32_t most_rows = 0, most_context = 0, most_heads = 0;  // of any task
-  bool aligned = false;  // every segment's keys and values begin at a multiple of 16 bytes
+  std::int32_t alignment = 1;  // of where every segment's keys and values begin: bytes, a power of two to 16
   StorageFormat format = StorageFormat::native;  // of all segments; a head is a run
+
+  // Wide loads may read segments of heads of 8 · n: 16 bytes at a time, of codes 4.
+  bool aligned() const { return alignment >= (is_quantized(format) ? 4 : 16); }
 };
 // `uploaded`: where `tasks` (host) are on the device, or will be when the batch is used.
 KvBatch batch_of(std::span<const KvTask> tasks, const KvTask* uploaded);
@@ -188,7 +191,7 @@ struct WidenedKv {
   Half *keys = nullptr, *values = nullptr;
   std::int64_t stride = 0;
 };
-// Whether widen_prompts takes such a batch: whole groups, rows that begin at multiples of 16 bytes.
+// Whether widen_prompts takes such a batch: whole groups, at multiples of 4 bytes.
 bool can_widen_prompts(const KvBatch& batch, std::int64_t head_dim);
 // The batch over halves, for attention_prefill on the same context before anything else runs there that uses
 // the workspace. Every task begins at position 0.

@@ -67,7 +67,7 @@ bool DecodeGraphs::launch(std::vector<RunStep> run, std::int64_t most_rows, cons
     }
     batches.push_back(batch);
     shape.push_back({static_cast<std::int64_t>(run[i].step->kind), run[i].work, run[i].rows.rows, batch.count,
-                     batch.most_rows, batch.most_context, batch.most_heads, batch.aligned});
+                     batch.most_rows, batch.most_context, batch.most_heads, batch.aligned()});
   }
   Executable* executable = place.shapes.find(shape);
   if (executable == nullptr) return false;

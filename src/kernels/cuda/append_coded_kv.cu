@@ -137,7 +137,7 @@ void launch_append_coded_kv(const KvBatch& batch, std::int64_t head_dim, const H
   const dim3 grid(static_cast<unsigned>(batch.count), static_cast<unsigned>(batch.most_rows));
   const RowFormat row{batch.format, DType::f16, head_dim};
   const bool whole =
-      batch.aligned && head_dim % kGroupValues == 0 && is_wide(stride) && is_wide(k) && is_wide(v);
+      batch.aligned() && head_dim % kGroupValues == 0 && is_wide(stride) && is_wide(k) && is_wide(v);
   const auto choose = [whole](auto whole_groups, auto any) { return whole ? whole_groups : any; };
   const auto kernel =
       batch.format == StorageFormat::q8

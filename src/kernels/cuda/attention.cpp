@@ -1,5 +1,6 @@
 // Attention: checks, and which kernel.
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cuda/launches.hpp"
 #include "kernels/cuda/status.hpp"
@@ -13,16 +14,13 @@ constexpr std::int64_t kMostHeadDim = 256;
 
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
-// Every row of a segment, whatever room the segment has: kernels with wide loads add in an order of their
-// own, and how long other sequences of the batch may become must not choose.
-bool rows_are_aligned(const KvBatch& batch, std::int64_t head_dim) {
-  if (!batch.aligned || !is_quantized(batch.format)) return batch.aligned;
-  return RowFormat{batch.format, DType::f16, head_dim}.row_bytes(batch.most_heads) % 16 == 0;
+std::int32_t alignment_of(const void* pointer, std::int32_t most) {
+  return std::min(most, std::int32_t{1} << std::countr_zero(reinterpret_cast<std::uintptr_t>(pointer) | 16));
 }
 
 bool is_wide(const KvBatch& batch, std::int64_t head_dim, const AttentionRows& rows) {
-  return rows_are_aligned(batch, head_dim) && head_dim % 8 == 0 && rows.q_stride % 8 == 0 &&
-         rows.out_stride % 8 == 0 && aligned(rows.q) && aligned(rows.out);
+  return batch.aligned() && head_dim % 8 == 0 && rows.q_stride % 8 == 0 && rows.out_stride % 8 == 0 &&
+         aligned(rows.q) && aligned(rows.out);
 }
 
 // Enough blocks a head that every processor has some to overlap, as far as there are parts for them; more
@@ -47,12 +45,12 @@ bool check_batch(const KvBatch& batch, std::int64_t head_dim) {
 }  // namespace
 
 KvBatch batch_of(std::span<const KvTask> tasks, const KvTask* uploaded) {
-  KvBatch batch{.tasks = uploaded, .count = static_cast<std::int32_t>(tasks.size()), .aligned = true};
+  KvBatch batch{.tasks = uploaded, .count = static_cast<std::int32_t>(tasks.size()), .alignment = 16};
   for (const KvTask& task : tasks) {
     batch.most_rows = std::max(batch.most_rows, task.rows);
     batch.most_context = std::max(batch.most_context, task.context());
     batch.most_heads = std::max(batch.most_heads, task.heads);
-    batch.aligned = batch.aligned && aligned(task.keys) && aligned(task.values);
+    batch.alignment = alignment_of(task.values, alignment_of(task.keys, batch.alignment));
   }
   return batch;
 }
@@ -62,12 +60,12 @@ void append_kv(Context& context, const KvBatch& batch, std::int64_t head_dim, co
   if (!check_batch(batch, head_dim)) return;
   if (is_quantized(batch.format))
     return launch_append_coded_kv(batch, head_dim, k, v, stride, context.stream());
-  const bool wide = batch.aligned && head_dim % 8 == 0 && stride % 8 == 0 && aligned(k) && aligned(v);
+  const bool wide = batch.aligned() && head_dim % 8 == 0 && stride % 8 == 0 && aligned(k) && aligned(v);
   launch_append_kv(batch, head_dim, k, v, stride, wide, context.stream());
 }
 
 bool can_widen_prompts(const KvBatch& batch, std::int64_t head_dim) {
-  return is_quantized(batch.format) && rows_are_aligned(batch, head_dim) && head_dim % kGroupValues == 0;
+  return is_quantized(batch.format) && batch.aligned() && head_dim % kGroupValues == 0;
 }
 
 KvBatch widen_prompts(Context& context, const KvBatch& batch, std::int64_t head_dim, const WidenedKv& to) {
@@ -76,6 +74,7 @@ KvBatch widen_prompts(Context& context, const KvBatch& batch, std::int64_t head_
       "keys and values of {} a head as {}", head_dim, name_of(batch.format));
   KvBatch widened = batch;
   widened.format = StorageFormat::native;
+  widened.alignment = 16;
   if (!check_batch(batch, head_dim)) return widened;
   auto& workspace = context.parts().workspace;
   OPTPIPE_CHECK(static_cast<Bytes>(batch.count) * sizeof(KvTask) <= workspace.bytes(), "{} tasks",

@@ -60,12 +60,12 @@ void for_heads(Context::Parts& parts, const XAttention& a, const Matrix& weight,
 
 void append_x(Context& context, const KvBatch& batch, std::int64_t h, const Half* x) {
   if (check_batch(batch, h))
-    launch_append_x(batch, h, x, batch.aligned && h % 8 == 0 && aligned(x), context.stream());
+    launch_append_x(batch, h, x, batch.aligned() && h % 8 == 0 && aligned(x), context.stream());
 }
 
 void gather_x(Context& context, const KvBatch& batch, std::int64_t h, Half* x) {
   if (check_batch(batch, h))
-    launch_gather_x(batch, h, x, batch.aligned && h % 8 == 0 && aligned(x), context.stream());
+    launch_gather_x(batch, h, x, batch.aligned() && h % 8 == 0 && aligned(x), context.stream());
 }
 
 void attention_x(Context& context, const KvBatch& batch, const XAttention& a) {
@@ -76,7 +76,7 @@ void attention_x(Context& context, const KvBatch& batch, const XAttention& a) {
   OPTPIPE_CHECK(a.score_stride >= batch.most_context && a.score_stride % kScoreGroup == 0,
                 "scores of {} positions with stride {}", batch.most_context, a.score_stride);
   auto& parts = context.parts();
-  const bool wide = parts.device.capability >= 80 && batch.aligned && a.head_dim % 8 == 0 && aligned(a.q) &&
+  const bool wide = parts.device.capability >= 80 && batch.aligned() && a.head_dim % 8 == 0 && aligned(a.q) &&
                     aligned(a.absorbed) && aligned(a.weights) && aligned(a.k_weight) && aligned(a.v_weight);
   for_heads(parts, a, a.k_weight,
             [&](const HeadRange& heads) { launch_absorb(a, heads, wide, parts.stream); });

@@ -179,12 +179,55 @@ TEST_F(Quantized, PromptsWidenedBeforehandHaveTheSameBits) {
   for (const StorageFormat storage : kFormats)
     for (const std::int64_t dim : {64, 128})
       for (const std::int64_t heads : {3, 8})
-        Batch(random, {.heads = heads,
-                       .dim = dim,
-                       .sequences = {{0, 1}, {0, 64}, {0, 130, {1}}, {0, 200, {1, 1}}, {0, 9}},
-                       .padding = 8,
-                       .format = storage})
-            .widen_and_check(context());
+        for (const std::int64_t shift : {0, 2})  // segments begin at multiples of 16 and of 4 bytes
+          Batch(random, {.heads = heads,
+                         .dim = dim,
+                         .sequences = {{0, 1}, {0, 64}, {0, 130, {1}}, {0, 200, {1, 1}}, {0, 9}},
+                         .padding = 8,
+                         .shift = shift,
+                         .format = storage})
+              .widen_and_check(context());
+}
+
+// How much room the sequences before it have decides where a segment begins.
+TEST_F(Quantized, WhereSegmentsBeginChangesNoBits) {
+  constexpr std::int64_t kHeads = 3, kPositions = 150;
+  for (const StorageFormat storage : kFormats)
+    for (const std::int64_t dim : {16, 64, 80, 128}) {
+      const RowFormat row{storage, DType::f16, dim};
+      const std::int64_t stride = kHeads * dim;
+      const auto bytes = kPositions * row.row_bytes(kHeads);
+      std::vector<std::byte> codes(2 * bytes);  // keys, then values
+      for (std::size_t i = 0; i < 2 * kPositions; ++i)
+        kernels::quantize(row, kHeads, random.floats(stride, 1).data(),
+                          codes.data() + i * row.row_bytes(kHeads));
+      const auto q = Halves(random, kPositions * stride).upload();
+      const auto attend = [&](std::size_t begin, bool decode) {
+        std::vector<std::byte> pool(begin);
+        pool.insert(pool.end(), codes.begin(), codes.end());
+        const Array<std::byte> there(pool);
+        const auto half = [&](std::size_t at) {
+          return reinterpret_cast<Half*>(there.at(static_cast<std::int64_t>(begin + at)));
+        };
+        const std::int32_t rows = decode ? 1 : kPositions;
+        const std::vector<KvTask> tasks{{.keys = half(0),
+                                         .values = half(bytes),
+                                         .rows = rows,
+                                         .position = static_cast<std::int32_t>(kPositions) - rows,
+                                         .heads = kHeads}};
+        const Array<KvTask> tasks_there(tasks);
+        KvBatch batch = batch_of(tasks, tasks_there.get());
+        batch.format = storage;
+        const auto out = Array<Half>::filled(rows * stride, kPoison);
+        (decode ? attention_decode : attention_prefill)(context(), batch, dim,
+                                                        {q.get(), out.get(), stride, stride});
+        return out.values();
+      };
+      for (const bool decode : {false, true})
+        for (const std::size_t begin : {4, 8, 12})
+          EXPECT_EQ(attend(begin, decode), attend(0, decode))
+              << name_of(storage) << ", dim " << dim << ", from byte " << begin << (decode ? ", decode" : "");
+    }
 }
 
 }  // namespace
