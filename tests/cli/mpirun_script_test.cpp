@@ -70,6 +70,19 @@ TEST_F(MpirunScript, ChoosesNetworks) {
   EXPECT_THAT(run(dry({"-n", "2"})).out, Not(HasSubstr("btl_tcp"))) << "one node needs no network";
 }
 
+// Open MPI 4 would start all ranks on this node, and say nothing.
+TEST_F(MpirunScript, DoesNotTakeOneNodeForTwo) {
+  const std::string nodes = "10.255.255.1 slots=1\n10.255.255.2 slots=1\n";
+  write_file(folder_ / "nodes", nodes);
+  environment_.push_back("OMPI_MCA_plm=isolated");
+  const auto finished =
+      run({"--hostfile", folder_ / "nodes", "--rsh", "/no/such/agent", "generate", "--model", "m"});
+  EXPECT_NE(finished.status, 0);
+  EXPECT_THAT(finished.err, HasSubstr("/no/such/agent"));
+  EXPECT_THAT(run(dry({"--hostfile", source_file("hostfiles/one-node")})).out, Not(HasSubstr("isolated")))
+      << "one node needs nothing that reaches others";
+}
+
 TEST_F(MpirunScript, KnowsOpenMpi5) {
   pretend("mpirun", "mpirun (Open MPI) 5.0.3");
   pretend("optpipe", "MPI: Open MPI v5.0.3");
