@@ -20,11 +20,11 @@ bash launch/build.sh "$preset"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 ctest --preset "$preset" -j"$(nproc)" "$@"
 
-# Where clang has libFuzzer: the fuzz targets of model files under it, for a few seconds each. (The driver in every build has replayed their
-# corpora already.)
+# Where clang has libFuzzer: the fuzz targets under it, for a few seconds each. (The driver in every build has replayed their corpora
+# already.)
 has_libfuzzer() { echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' |
   clang++ -x c++ -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null; }
 if [[ $preset == default && $# -eq 0 ]] && has_libfuzzer; then
-  bash launch/build.sh fuzz fuzz_readers
-  ctest --preset fuzz -L fuzz_readers -j"$(nproc)"
+  bash launch/build.sh fuzz
+  ctest --preset fuzz -j"$(nproc)"
 fi

@@ -8,6 +8,7 @@
 #include "cli/commands.hpp"
 #include "cli/output_file.hpp"
 #include "cli/stop_request.hpp"
+#include "cli/version.hpp"
 #include "optpipe/base/environment.hpp"
 #include "optpipe/comm/mpi.hpp"
 #include "optpipe/executor/pipeline.hpp"
@@ -45,7 +46,7 @@ void take_size_limits_as_errors() { std::signal(SIGXFSZ, SIG_IGN); }
 
 ExitStatus run(int argc, char** argv) {
   set_up_log(is_leader(), Verbosity::normal);
-  const Parsed parsed = parse_command_line(argc, argv);
+  const Parsed parsed = parse_command_line(argc, argv, version_text);
   if (parsed.printed) {
     if (is_leader()) OutputFile("", "").write(*parsed.printed);
     return ExitStatus::done;

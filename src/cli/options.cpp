@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 #include <memory>
 
 #include "cli/help_format.hpp"
@@ -11,21 +10,9 @@
 #include "cli/options/groups.hpp"
 #include "cli/options/prompt_words.hpp"
 #include "optpipe/base/error.hpp"
-#include "optpipe/comm/device_link.hpp"
-#include "optpipe/comm/mpi.hpp"
-#include "optpipe/executor/stage.hpp"
-#include "optpipe/kernels/cpu.hpp"
 
 namespace optpipe::cli {
 namespace {
-
-std::string version_text() {
-  const std::string cuda =
-      executor::built_with_cuda() ? fmt::format(", cuda ({} GPUs here)", executor::cuda_devices()) : "";
-  return fmt::format("optpipe {}\nbackends: cpu ({}){}\ntransports: in-process, MPI ({}), NCCL ({})",
-                     OPTPIPE_VERSION, kernels::vector_target(), cuda, comm::mpi_library(),
-                     comm::nccl_version());
-}
 
 // A command and what is to be done once its options are read.
 struct Command {
@@ -54,7 +41,7 @@ const Command* find_parsed(const std::vector<Command>& commands) {
 
 }  // namespace
 
-Parsed parse_command_line(int argc, const char* const* argv) {
+Parsed parse_command_line(int argc, const char* const* argv, std::function<std::string()> version) {
   Parsed parsed;
   CLI::App app(
       "optpipe runs OPT language models larger than the GPUs at hand, as a pipeline\nover MPI ranks.",
@@ -63,7 +50,7 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   bool quiet = false, verbose = false;
   app.add_flag("--quiet", quiet, "Log warnings and errors only");
   app.add_flag("--verbose", verbose, "Log more");
-  app.set_version_flag("--version", version_text, "Version, backends and transports");
+  if (version) app.set_version_flag("--version", std::move(version), "Version, backends and transports");
   app.set_help_flag("-h,--help", "This help");
   app.footer("optpipe COMMAND --help lists the options of a command.");
   app.fallthrough();

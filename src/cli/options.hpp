@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -110,12 +111,11 @@ struct Options {
 };
 
 // Parses the command line. Throws UsageError for what is wrong in it; `printed` is set where the user asked
-// for --help or
-// --version, whose text it is.
+// for --help or --version, whose text it is: `version` tells that of --version.
 struct Parsed {
   Options options;
   std::optional<std::string> printed;
 };
-Parsed parse_command_line(int argc, const char* const* argv);
+Parsed parse_command_line(int argc, const char* const* argv, std::function<std::string()> version = {});
 
 }  // namespace optpipe::cli

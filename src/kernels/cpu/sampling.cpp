@@ -1,7 +1,5 @@
 #include "optpipe/kernels/sampling.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -9,7 +7,6 @@
 
 #include "kernels/cpu/philox.hpp"
 #include "optpipe/base/check.hpp"
-#include "optpipe/base/error.hpp"
 #include "optpipe/kernels/cpu.hpp"
 
 namespace optpipe::kernels {
@@ -93,20 +90,6 @@ Token draw(const std::vector<Candidate>& candidates, double point) {
 }
 
 }  // namespace
-
-void check(const SamplingOptions& options) {
-  if (!(options.temperature > 0) || std::isinf(options.temperature))
-    throw UsageError(
-        fmt::format("temperature is {}: logits are divided by it; choose a positive number, or no sampling "
-                    "for the likeliest token",
-                    options.temperature));
-  if (options.top_k < 0)
-    throw UsageError(
-        fmt::format("top-k is {}: it counts tokens; choose a positive number, or 0 for all", options.top_k));
-  if (!(options.top_p > 0 && options.top_p <= 1))
-    throw UsageError(
-        fmt::format("top-p is {}: it is a probability; choose a number above 0 and up to 1", options.top_p));
-}
 
 Token sample_token(std::span<const float> logits, const SamplingOptions& options, std::uint64_t sequence,
                    std::uint64_t step) {
