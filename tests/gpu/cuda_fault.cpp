@@ -5,9 +5,13 @@
 //
 // the call named CALL (cudaEventRecord, say), when it comes for the NUMBERth time on rank RANK, meets with
 // KIND:
-//   address   a kernel on that call's stream writes where no memory is: a real error, from which no process
-//   recovers trap      a kernel on that stream stops with a trap: the same a number  the call returns that
-//   cudaError_t, and so does every later call, as after a real one once:a number   the call alone returns it
+//
+// - address: a kernel on that call's stream writes where no memory is, a real error, from which no process
+// recovers;
+// - trap: a kernel on that stream stops with a trap, the same;
+// - a number: the call returns that cudaError_t, and so does every later call, as after a real one;
+// - once:a number: the call alone returns it.
+//
 // It belongs to the tests; the program knows nothing of it.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
