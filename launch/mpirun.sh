@@ -98,9 +98,9 @@ if [[ -n $hostfile || -n ${SLURM_JOB_ID:-} ]]; then
   runtime oob_tcp_keepalive_intvl 2
   runtime oob_tcp_keepalive_probes 2
 fi
-# Where nothing can start processes on other nodes (there is no ssh, say), Open MPI 4 would start all ranks on this one and say
-# nothing; so it ends with an error.
-nodes=1
+# Where nothing can start processes on other nodes (there is no ssh, or OMPI_MCA_plm=isolated is set), Open MPI 4 would start all
+# ranks on this one and say nothing; so it ends with an error.
+nodes=${SLURM_JOB_NUM_NODES:-1}
 [[ -z $hostfile ]] || nodes=$(sed 's/#.*//' "$hostfile" | awk 'NF { print $1 }' | sort -u | wc -l)
 if ((nodes > 1 && ${mpirun_version:-4} < 5)); then runtime plm ^isolated; fi
 if [[ -n $rsh ]]; then

@@ -12,6 +12,7 @@ slots=(1 2) device=cpu
 ranks=$((slots[0] + slots[1]))
 hostfile "${slots[@]}"
 
+# First results come after a tenth of the run, on a fast machine, too.
 for i in $(seq 40 99); do echo "{\"id\": $i, \"tokens\": [2, $i, 60], \"max_new_tokens\": $((i % 5 ? 100 : 10))}"; done >"$work/in.jsonl"
 timeout=3 # of --comm-timeout
 flags=(--max-new-tokens 100 --gpu-batch-size 1 --device $device --comm-device "${OPTPIPE_TEST_COMM:-auto}")
