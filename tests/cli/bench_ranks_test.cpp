@@ -60,7 +60,7 @@ TEST(BenchRanks, OneReportOfAllRanks) {
   }
   EXPECT_EQ(report["sizes"]["peak_host_bytes"], measured);
   EXPECT_EQ(report["sizes"]["planned_host_bytes"], planned);
-  EXPECT_LE(measured, planned);
+  if (!kSanitized) EXPECT_LE(measured, planned);
   EXPECT_EQ(report["sizes"]["peak_gpu_bytes"], 0);
   const auto first = finished.out.find("model size: ");
   EXPECT_THAT(finished.out.substr(first + 1), HasSubstr("prefill latency: "));

@@ -10,13 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr bool kSanitized =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    true;
-#else
-    false;
-#endif
-
 std::string token_prompts(int count, int length) {
   std::vector<json> lines;
   for (int i = 0; i < count; ++i) {

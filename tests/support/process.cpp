@@ -13,13 +13,7 @@
 namespace optpipe::test {
 namespace {
 
-// A program under ThreadSanitizer takes ten times as long.
-constexpr int kPatience =
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-    4;
-#else
-    1;
-#endif
+constexpr int kPatience = kSanitized ? 4 : 1;
 
 // A temporary file without a name: output of any size, no pipe to fill up.
 int open_temporary() {

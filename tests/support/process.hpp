@@ -6,6 +6,14 @@
 
 namespace optpipe::test {
 
+// A sanitizer takes memory of its own in every process, and several times as long.
+constexpr bool kSanitized =
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    true;
+#else
+    false;
+#endif
+
 struct Finished {
   int status = -1;  // exit status; 128 + signal where one ended it
   std::string out, err;
