@@ -47,6 +47,7 @@ TEST_P(DiskFiles, KeepWhatIsWrittenAndLeaveNothingBehind) {
     EXPECT_TRUE(fs::is_empty(directory)) << "the file has a name";
   }
   EXPECT_TRUE(fs::is_empty(directory));
+  fs::remove(directory);
 }
 
 // Ranges of all sizes and alignments, written and read in lists, beside a plain array.
