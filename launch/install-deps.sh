@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what optpipe needs to build, run and test from the packages of Debian 12 or newer (Ubuntu 24.04 works too), as root
 # or with sudo. Does nothing where everything is there already.
-#   --tests   also what some tests use and are skipped without: network namespaces, a batch system, pictures
+#   --tests   also what some tests use and are skipped without: network namespaces, a batch system, pictures, libFuzzer
 set -euo pipefail
 
 packages=(
@@ -13,7 +13,7 @@ packages=(
 )
 
 optional=()
-[[ ${1:-} != --tests ]] || optional=(iproute2 munge slurm-wlm python3-matplotlib)
+[[ ${1:-} != --tests ]] || optional=(iproute2 munge slurm-wlm python3-matplotlib clang libclang-rt-dev)
 
 is_missing() { ! dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
 
@@ -37,5 +37,6 @@ install() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -
 echo "Installing ${missing[*]} ${missing_optional[*]}"
 "${as_root[@]}" apt-get update -q
 ((${#missing[@]} == 0)) || install "${missing[@]}"
-((${#missing_optional[@]} == 0)) || install "${missing_optional[@]}" ||
-  echo "install-deps.sh: without ${missing_optional[*]} some tests are skipped" >&2
+for package in "${missing_optional[@]}"; do # one by one: what a distribution lacks takes no other with it
+  install "$package" || echo "install-deps.sh: without $package some tests are skipped" >&2
+done
