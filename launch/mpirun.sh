@@ -87,11 +87,12 @@ runtime() { # name value: a parameter of the part of Open MPI that starts proces
 if [[ -n $hostfile || -n ${SLURM_JOB_ID:-} ]]; then
   if [[ -n $interface ]]; then
     flags+=(--mca btl_tcp_if_include "$interface")
-    runtime oob_tcp_if_include "$interface"
+    if ((${mpirun_version:-4} >= 5)); then runtime prte_if_include "$interface"; else runtime oob_tcp_if_include "$interface"; fi
   else
     networks=$(useless_networks)
     flags+=(--mca btl_tcp_if_exclude "$networks")
-    runtime oob_tcp_if_exclude "$networks"
+    # The runtime of Open MPI 5 ends with a segmentation fault over a list of two (seen with 5.0.11), and does without.
+    ((${mpirun_version:-4} >= 5)) || runtime oob_tcp_if_exclude "$networks"
   fi
   # A node that has vanished is noticed within seconds, by both sides; the default is minutes.
   runtime oob_tcp_keepalive_time 5

@@ -21,7 +21,8 @@ std::optional<int> number(const char* name) {
 
 LaunchEnvironment launch_environment() {
   if (const auto size = number("OMPI_COMM_WORLD_SIZE"))
-    return {"Open MPI", size, number("OMPI_COMM_WORLD_RANK"), number("OMPI_COMM_WORLD_LOCAL_SIZE")};
+    return {"Open MPI", size, number("OMPI_COMM_WORLD_RANK"), number("OMPI_COMM_WORLD_LOCAL_SIZE"),
+            !number("PRTE_LAUNCHED")};
   if (const auto size = number("PMI_SIZE"))
     return {"PMI (MPICH, Intel MPI)", size, number("PMI_RANK"), number("MPI_LOCALNRANKS")};
   if (const auto size = number("SLURM_STEP_NUM_TASKS"); size && *size > 1)

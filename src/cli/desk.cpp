@@ -14,6 +14,7 @@
 #include "cli/durable_file.hpp"
 #include "cli/run_identity.hpp"
 #include "cli/stop_request.hpp"
+#include "optpipe/base/environment.hpp"
 #include "optpipe/base/error.hpp"
 #include "optpipe/base/log.hpp"
 
@@ -29,7 +30,13 @@ BadPrompts bad_prompts(const GenerateOptions& options) {
 
 std::vector<Prompt> read_all_prompts(const GenerateOptions& options) {
   if (!options.prompts.empty()) return prompts_from_texts(options.prompts);
-  if (options.input == "-") return read_prompts(std::cin, "standard input", bad_prompts(options));
+  if (options.input == "-") {
+    if (!launch_environment().forwards_input)
+      throw UsageError(
+          "--input -: mpirun of Open MPI 5 may withhold or repeat what it hands on to rank 0; give a file of "
+          "JSON lines");
+    return read_prompts(std::cin, "standard input", bad_prompts(options));
+  }
   std::error_code ignored;
   if (fs::is_directory(options.input, ignored))
     throw InputError(fmt::format("--input {}: this is a folder; give a file of JSON lines", options.input));

@@ -79,8 +79,9 @@ TEST_F(LostRank, AFullDiskUnderWay) {
     GTEST_SKIP() << "mounting a small disk takes root: " << std::strerror(errno);
   std::string lines;
   for (int i = 0; i < 2000; ++i) lines += "{\"prompt\":\"Madrid\"}\n";
-  const auto finished = run_optpipe(generate({"--input", "-", "--output", output, "--gpu-batch-size", "2"}),
-                                    {.ranks = 3, .input = lines});
+  write_file(folder_ / "in.jsonl", lines);
+  const auto finished = run_optpipe(
+      generate({"--input", folder_ / "in.jsonl", "--output", output, "--gpu-batch-size", "2"}), {.ranks = 3});
   EXPECT_EQ(finished.status, 1) << finished.err;
   ASSERT_EQ(error_lines(finished.err).size(), 1u) << finished.err;
   for (const std::string part : {"rank 0 on ", "out.jsonl.journal failed: No space left"})

@@ -65,7 +65,7 @@ TEST_F(MpirunScript, ChoosesNetworks) {
   EXPECT_THAT(chosen, Not(HasSubstr("if_include")));
   const auto named = run(dry(nodes + Words{"--interface", "ib0"})).out;
   EXPECT_THAT(named, HasSubstr("btl_tcp_if_include ib0"));
-  EXPECT_THAT(named, HasSubstr("oob_tcp_if_include ib0"));
+  EXPECT_THAT(named, ::testing::ContainsRegex("(oob_tcp|prte)_if_include ib0"));
   EXPECT_THAT(named, Not(HasSubstr("if_exclude")));
   EXPECT_THAT(run(dry({"-n", "2"})).out, Not(HasSubstr("btl_tcp"))) << "one node needs no network";
 }
@@ -90,9 +90,13 @@ TEST_F(MpirunScript, KnowsOpenMpi5) {
   const auto finished =
       run(dry({"--hostfile", source_file("hostfiles/two-nodes"), "--rsh", "my-agent", "--interface", "ib0"}));
   EXPECT_EQ(finished.status, 0) << finished.err;
-  for (const std::string part : {"--map-by slot:OVERSUBSCRIBE", "--prtemca oob_tcp_if_include ib0",
-                                 "--prtemca plm_ssh_agent my-agent"})
+  for (const std::string part :
+       {"--map-by slot:OVERSUBSCRIBE", "--prtemca prte_if_include ib0", "--prtemca plm_ssh_agent my-agent"})
     EXPECT_THAT(finished.out, HasSubstr(part));
+  const auto any_network = run(dry({"--hostfile", source_file("hostfiles/two-nodes")})).out;
+  EXPECT_THAT(any_network, HasSubstr("--mca btl_tcp_if_exclude 127.0.0.0/8"));
+  for (const std::string part : {"prtemca oob_tcp_if", "prte_if", "isolated"})
+    EXPECT_THAT(any_network, Not(HasSubstr(part)));
 }
 
 TEST_F(MpirunScript, RefusesTheMpirunOfAnotherMpi) {

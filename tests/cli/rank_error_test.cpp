@@ -62,11 +62,13 @@ TEST(RankErrors, AShardThatOnlyOneRankNeeds) {
 
 // Results that cannot be written in the middle of a run, while the other ranks wait for the next round.
 TEST(RankErrors, AFullDiskEndsAllRanks) {
+  const Folder folder;
   std::string lines;
   for (int i = 0; i < 40; ++i) lines += "{\"prompt\":\"Madrid\"}\n";
-  const auto finished =
-      run_optpipe(generate({"--input", "-", "--output", "/dev/full", "--gpu-batch-size", "1"}),
-                  {.ranks = 3, .input = lines, .seconds = 30});
+  write_file(folder / "in.jsonl", lines);
+  const auto finished = run_optpipe(
+      generate({"--input", folder / "in.jsonl", "--output", "/dev/full", "--gpu-batch-size", "1"}),
+      {.ranks = 3, .seconds = 30});
   EXPECT_EQ(finished.status, 1) << finished.err;
   ASSERT_EQ(error_lines(finished.err).size(), 1u) << finished.err;
   EXPECT_THAT(error_lines(finished.err)[0], ::testing::HasSubstr("No space left on device"));

@@ -12,6 +12,10 @@ struct LaunchEnvironment {
   std::optional<int> size;  // processes in the job
   std::optional<int> rank;  // of this process
   std::optional<int> local_size;  // processes on this node
+  // false: what comes on the launcher's standard input may reach rank 0 late, in part or twice. So it is with
+  // the runtime of Open MPI 5 (openpmix/prrte, issues 2373 and 2579; with 5.0.11 a reader waits for the end
+  // of its input for ever).
+  bool forwards_input = true;
 };
 LaunchEnvironment launch_environment();
 

@@ -11,7 +11,7 @@ class EnvironmentTest : public ::testing::Test {
  protected:
   void SetUp() override {
     for (const char* name : {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_SIZE", "PMI_RANK",
-                             "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "OMP_NUM_THREADS"})
+                             "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "OMP_NUM_THREADS", "PRTE_LAUNCHED"})
       unsetenv(name);
   }
   void set(const char* name, const char* value) { setenv(name, value, 1); }
@@ -33,6 +33,14 @@ TEST_F(EnvironmentTest, LaunchersAreRecognized) {
   EXPECT_EQ(launch_environment().rank, 1);
   set("OMPI_COMM_WORLD_SIZE", "2");
   EXPECT_EQ(launch_environment().launcher, "Open MPI") << "mpirun inside a Slurm step counts";
+}
+
+TEST_F(EnvironmentTest, OpenMpi5DoesNotForwardInput) {
+  EXPECT_TRUE(launch_environment().forwards_input);
+  set("OMPI_COMM_WORLD_SIZE", "2");
+  EXPECT_TRUE(launch_environment().forwards_input);
+  set("PRTE_LAUNCHED", "1");
+  EXPECT_FALSE(launch_environment().forwards_input);
 }
 
 // A batch script's own step has one task; that is no launch of several.
