@@ -130,6 +130,13 @@ for ((i = 0; i < 200; ++i)); do
   [[ $(scontrol show job "$cancelled" 2>/dev/null) != *JobState=CANCELLED* || -n $(squeue -h -j "$cancelled" 2>/dev/null) ]] || break
   sleep 0.1
 done
+# Slurm knows the processes of the batch script; ranks in process groups of their own (Open MPI 5) end with their mpirun, a moment
+# later.
+for ((i = 0; i < 100; ++i)); do
+  pgrep -f -- "--output $OUTPUT" >/dev/null || break
+  sleep 0.1
+done
+! pgrep -f -- "--output $OUTPUT" >/dev/null || fail "ranks of the cancelled job still run: $(pgrep -af -- "--output $OUTPUT")"
 kept=$(($(wc -l <"$OUTPUT.journal") - 1))
 ! grep -q "goes back into the queue" "$work/cancelled.out" || fail "a cancelled job queued itself again"
 [[ $(scontrol show job "$cancelled") == *JobState=CANCELLED* ]] || fail "the job is not over: $(scontrol show job "$cancelled")"
